@@ -1,0 +1,120 @@
+//! The code against its original, every way of losing pieces, and what a lying encoder meets.
+
+use proptest::prelude::*;
+use reed_solomon_original::galois_8::ReedSolomon as Original;
+
+use super::*;
+use crate::piece::Piece;
+
+/// Bytes that differ everywhere and follow from a seed.
+fn plaintext(seed: u64, len: usize) -> BytesMut {
+    let mut bytes = BytesMut::zeroed(len);
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn joined(decoded: &DecodedChunk) -> Vec<u8> {
+    decoded.parts.concat()
+}
+
+#[test]
+fn the_parity_is_that_of_the_original_library() {
+    let original = Original::new(DATA_PIECES, PARITY_PIECES).expect("valid numbers");
+    for len in [1, 1000, 65_537, 3 * 1024 * 1024 + 5] {
+        let encoded = encode(Code::Rs16Of48, plaintext(1, len));
+        let mut shards: Vec<Vec<u8>> = encoded.pieces.iter().map(|p| p.bytes().to_vec()).collect();
+        let ours = shards.clone();
+        shards[DATA_PIECES..].iter_mut().for_each(|parity| parity.fill(0));
+        original.encode(&mut shards).expect("one length");
+        assert!(shards == ours, "{len} bytes");
+    }
+}
+
+#[test]
+fn lengths_at_every_edge_come_back() {
+    for len in [1, 63, 64, 65, 1023, 1024, 1025, 65_536, 65_537, CODING_SLICE_BYTES * 16 + 1, 16 * 1024 * 1024] {
+        let plain = plaintext(2, len);
+        let encoded = encode(Code::Rs16Of48, plain.clone());
+        for pieces in [&encoded.pieces[..16], &encoded.pieces[32..], &encoded.pieces[7..23]] {
+            let decoded = decode(&encoded.descriptor, pieces).expect("16 pieces");
+            assert!(joined(&decoded) == plain[..], "{len} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_copy_is_the_chunk_itself() {
+    let encoded = encode(Code::Rep, plaintext(3, 1000));
+    assert_eq!(encoded.pieces.len(), 1);
+    let decoded = decode(&encoded.descriptor, &encoded.pieces).expect("one copy");
+    assert_eq!((joined(&decoded), decoded.computed), (plaintext(3, 1000).to_vec(), 0));
+}
+
+#[test]
+fn fifteen_pieces_are_not_enough() {
+    let encoded = encode(Code::Rs16Of48, plaintext(4, 5000));
+    let error = decode(&encoded.descriptor, &encoded.pieces[..15]).expect_err("15 pieces");
+    assert_eq!(error, DecodeError::NotEnough { chunk: encoded.descriptor.id(), have: 15, need: 16 });
+    let twice: Vec<_> = encoded.pieces[..15].iter().chain(&encoded.pieces[..15]).cloned().collect();
+    assert!(matches!(decode(&encoded.descriptor, &twice), Err(DecodeError::NotEnough { have: 15, .. })));
+}
+
+/// An uploader commits to pieces of its own making and hands out true copies of them.
+fn committed(chunk_len: usize, pieces: &[Vec<u8>]) -> (Descriptor, Vec<VerifiedPiece>) {
+    let hashes: Vec<Hash> = pieces.iter().map(|piece| Hash::of(piece)).collect();
+    let descriptor = Descriptor::new(Code::Rs16Of48, chunk_len, &hashes);
+    let piece = |(index, bytes): (u8, &Vec<u8>)| {
+        Piece { index, bytes: bytes.clone().into() }.verify(&descriptor).expect("committed")
+    };
+    let pieces = (0u8..).zip(pieces).map(piece).collect();
+    (descriptor, pieces)
+}
+
+#[test]
+fn parity_that_is_no_code_word_is_an_error_and_never_wrong_bytes() {
+    let encoded = encode(Code::Rs16Of48, plaintext(5, 5000));
+    let mut pieces: Vec<Vec<u8>> = encoded.pieces.iter().map(|p| p.bytes().to_vec()).collect();
+    pieces[20][3] ^= 1;
+    let (descriptor, pieces) = committed(5000, &pieces);
+    let error = decode(&descriptor, &pieces[10..26]).expect_err("piece 20 is in use");
+    assert!(error.to_string().starts_with("inconsistent encoding"), "{error}");
+    assert!(decode(&descriptor, &pieces[..16]).is_ok(), "the data pieces alone are what was put");
+}
+
+#[test]
+fn padding_that_is_not_zero_is_an_error() {
+    let encoded = encode(Code::Rs16Of48, plaintext(6, 1024));
+    let pieces: Vec<Vec<u8>> = encoded.pieces.iter().map(|p| p.bytes().to_vec()).collect();
+    let (descriptor, pieces) = committed(1000, &pieces);
+    assert_eq!(
+        decode(&descriptor, &pieces[..16]).expect_err("padded"),
+        DecodeError::Padding { chunk: descriptor.id() }
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_sixteen_of_the_pieces_decode(
+        seed: u64,
+        len in 1usize..200_000,
+        chosen in proptest::sample::subsequence((0..TOTAL_PIECES).collect::<Vec<_>>(), DATA_PIECES),
+    ) {
+        let encoded = encode(Code::Rs16Of48, plaintext(seed, len));
+        let pieces: Vec<_> = chosen.iter().map(|i| encoded.pieces[*i].clone()).collect();
+        let decoded = decode(&encoded.descriptor, &pieces).expect("16 pieces");
+        prop_assert_eq!(joined(&decoded), plaintext(seed, len).to_vec());
+        prop_assert_eq!(decoded.computed, chosen.iter().filter(|i| **i >= DATA_PIECES).count());
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_found(seed: u64, len in 1usize..100_000, piece in 0u8..48, bit: prop::sample::Index) {
+        let encoded = encode(Code::Rs16Of48, plaintext(seed, len));
+        let mut bytes = encoded.pieces[usize::from(piece)].bytes().to_vec();
+        let bit = bit.index(bytes.len() * 8);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let flipped = Piece { index: piece, bytes: bytes.into() };
+        prop_assert!(flipped.verify(&encoded.descriptor).is_err());
+    }
+}

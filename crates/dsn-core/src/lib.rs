@@ -1,0 +1,21 @@
+//! The objects and rules of DSN, pure: what a chunk, a piece, a manifest, a locator and a receipt are, how they look as
+//! bytes, where pieces go, and the ports through which everything else reaches the world. No runtime, no I/O, no clock and
+//! no randomness of its own: time and randomness are arguments.
+
+pub mod cid;
+pub mod descriptor;
+pub mod erasure;
+pub mod hash;
+pub mod identity;
+pub mod index_set;
+pub mod limits;
+pub mod locator;
+pub mod network_name;
+pub mod node_id;
+pub mod piece;
+pub mod ports;
+pub mod receipt;
+pub mod record;
+pub mod redundancy;
+pub mod rpc;
+pub mod wire;

@@ -1,0 +1,95 @@
+//! Every bound of the formats and of the messages, in one place, so that a reader can judge what a hostile peer can make
+//! us do. Not here: bounds that one crate alone decides (a pool's size, a time-out), which sit beside their use.
+
+/// Plaintext bytes of a full chunk. 16 pieces of 1 MiB: large enough that a locator costs under 1 % of it, small enough
+/// that a client holds a few of them in memory.
+pub const CHUNK_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Pieces any of which rebuild a chunk: `k` of the `rs16/48` code.
+pub const DATA_PIECES: usize = 16;
+
+/// Pieces a descriptor commits to: `n` of the `rs16/48` code. Three times the data, the most any class places.
+pub const TOTAL_PIECES: usize = 48;
+
+/// Bytes of the largest piece. The largest message body too: measured, 1 MiB messages cost the least CPU per byte.
+pub const PIECE_MAX_BYTES: usize = CHUNK_MAX_BYTES / DATA_PIECES;
+
+/// A piece's length is a multiple of this, the width of the widest vector register the erasure code uses.
+pub const PIECE_ALIGN_BYTES: usize = 64;
+
+/// Bytes the erasure code handles of each piece at a time: 48 such slices stay in the cache, 1 MiB pieces do not.
+pub const CODING_SLICE_BYTES: usize = 64 * 1024;
+
+/// Bytes of an encoded descriptor: 48 hashes of 32 bytes and a few numbers.
+pub const DESCRIPTOR_MAX_BYTES: usize = 2 * 1024;
+
+/// Plaintext of this many bytes or fewer sits in the manifest itself, so that a small file is one chunk.
+pub const INLINE_MAX_BYTES: usize = 64 * 1024;
+
+/// Bytes of an encoded manifest: an inline file and its frame, or about 2,170 chunk ids.
+pub const MANIFEST_MAX_BYTES: usize = 68 * 1024;
+
+/// Highest level of a chunk list: level 1 covers 2,170 x 8 TiB, more than any disk.
+pub const LIST_MAX_LEVEL: u32 = 1;
+
+/// Receipts in a locator: twice the pieces, so that a chunk can move house without losing sight of the old one.
+pub const LOCATOR_MAX_RECEIPTS: usize = 96;
+
+/// Bytes of a signed object's body (a receipt or a farmer record).
+pub const SIGNED_BODY_MAX_BYTES: usize = 1024;
+
+/// Custodians of a chunk: as many as a Kademlia bucket holds, so that one look-up finds them all.
+pub const CUSTODIANS: usize = 20;
+
+/// Bytes of a network's name.
+pub const NETWORK_NAME_MAX_BYTES: usize = 64;
+
+/// Addresses in a farmer record.
+pub const RECORD_MAX_ADDRESSES: usize = 8;
+
+/// Bytes of one address in a farmer record.
+pub const ADDRESS_MAX_BYTES: usize = 256;
+
+/// Bytes of a failure-domain tag.
+pub const DOMAIN_MAX_BYTES: usize = 32;
+
+/// Chunk ids in one request; a locator of 40 receipts is about 10 KiB, so the answer fits one control message.
+pub const IDS_MAX_PER_REQUEST: usize = 256;
+
+/// Chunks in one offer.
+pub const OFFER_MAX_CHUNKS: usize = 256;
+
+/// Locators in one publish request.
+pub const PUBLISH_MAX_LOCATORS: usize = 32;
+
+/// Pieces in one store or fetch message.
+pub const PARTS_MAX_PER_MESSAGE: usize = 256;
+
+/// Bytes of a message's header: the whole of a control message.
+pub const HEADER_MAX_BYTES: usize = 1024 * 1024;
+
+/// Bytes of all bodies of a message together.
+pub const BODIES_MAX_BYTES: usize = PIECE_MAX_BYTES;
+
+/// Seconds a farmer keeps space for an accepted offer.
+pub const TOKEN_VALID_SECS: u64 = 600;
+
+/// Seconds a piece is kept for a put that was never committed.
+pub const PROVISIONAL_LEASE_SECS: u64 = 24 * 3600;
+
+/// Seconds a receipt may be dated ahead of the reader's clock.
+pub const CLOCK_SKEW_SECS: u64 = 3600;
+
+/// Servers in a network that a node crawls as a whole; larger ones are searched by look-ups.
+pub const SNAPSHOT_MAX_NODES: usize = 2000;
+
+/// Seconds for which a crawled picture of the network is believed.
+pub const SNAPSHOT_VALID_SECS: u64 = 600;
+
+const _: () = assert!(TOTAL_PIECES <= 64, "an IndexSet is one u64");
+const _: () = assert!(TOTAL_PIECES * 32 + 64 <= DESCRIPTOR_MAX_BYTES);
+const _: () = assert!(INLINE_MAX_BYTES < MANIFEST_MAX_BYTES);
+const _: () = assert!(CHUNK_MAX_BYTES.is_multiple_of(DATA_PIECES * PIECE_ALIGN_BYTES));
+const _: () = assert!(PIECE_MAX_BYTES.is_multiple_of(CODING_SLICE_BYTES));
+const _: () = assert!(MANIFEST_MAX_BYTES <= PIECE_MAX_BYTES, "a root chunk's copy fits one message");
+const _: () = assert!(PUBLISH_MAX_LOCATORS * 32 * 1024 <= HEADER_MAX_BYTES, "a full locator is under 32 KiB");

@@ -1,0 +1,12 @@
+//! What the client and the farmer need of the world, as traits: a network, a place for pieces, processors, a clock and
+//! randomness. Each has a real adapter and a simulated one; nothing above a port knows which it got.
+
+mod compute;
+mod environment;
+mod network;
+mod piece_store;
+
+pub use compute::{Compute, ComputeJob, InlineCompute, compute};
+pub use environment::Environment;
+pub use network::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot};
+pub use piece_store::{BoundChunks, ChunkHoldings, NewPiece, PieceStore, PutBatch, Space, StoreError, StoredChunk};

@@ -1,0 +1,126 @@
+//! The network: requests to nodes by id, and who there is. Our own protocol talks to nodes; Kademlia only finds them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::{
+    node_id::{NodeId, Position, closest},
+    rpc::{Refusal, Request, Response, StoreHeader},
+};
+
+/// Sends requests to other nodes and finds them.
+#[async_trait]
+pub trait Network: Send + Sync + 'static {
+    /// This node.
+    fn local_id(&self) -> NodeId;
+
+    /// Sends one request and waits for the answer; a request to oneself is served by one's own handler. Bounded in time
+    /// by the adapter. Dropping the future gives the request up.
+    async fn request(&self, to: NodeId, request: Request) -> Result<Response, NetworkError>;
+
+    /// The network as last crawled; crawls first when that is too old. `fresh` crawls in any case.
+    async fn snapshot(&self, fresh: bool) -> Result<Snapshot, NetworkError>;
+
+    /// The servers closest to `key`, closest first, by an iterative look-up; a node that is a server counts itself.
+    async fn look_up(&self, key: [u8; 32]) -> Result<Vec<NodeId>, NetworkError>;
+
+    /// Tells what a node's answers were worth, so that the network can rank and shun it.
+    fn report(&self, node: NodeId, evidence: PeerEvidence);
+
+    /// Nodes the adapter knows now, for people to look at.
+    async fn known_nodes(&self) -> Result<Vec<KnownNode>, NetworkError>;
+}
+
+/// Serves requests of other nodes.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Whether the bodies of a store request may be read at all. Called before anything is allocated for them, and
+    /// before the sender is known.
+    fn admit(&self, parts: &[StoreHeader]) -> Result<(), Refusal>;
+
+    /// Serves one request. Dropping the future gives it up; what it has acknowledged stays true.
+    async fn handle(&self, from: NodeId, request: Request) -> Response;
+}
+
+/// What a node's answer showed about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEvidence {
+    /// It answered with what was asked.
+    Correct,
+    /// It sent bytes that are not what it said they were.
+    WrongBytes,
+}
+
+/// A picture of the network's servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The servers found, this node among them when it is one.
+    pub nodes: BTreeSet<NodeId>,
+    /// Whether every server named by another has answered and there are few enough to know them all.
+    pub complete: bool,
+}
+
+impl Snapshot {
+    /// The `count` servers closest to a position, closest first.
+    pub fn closest(&self, to: Position, count: usize) -> Vec<NodeId> {
+        closest(self.nodes.iter().copied(), to, count)
+    }
+}
+
+/// A node as the adapter knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownNode {
+    /// The node.
+    pub node: NodeId,
+    /// Its addresses, as text.
+    pub addresses: Vec<String>,
+    /// Whether a connection stands.
+    pub connected: bool,
+    /// How it was found: `bootstrap`, `mdns`, `dht`, `inbound`, `remembered`.
+    pub found_by: &'static str,
+    /// Last measured round trip.
+    pub round_trip: Option<Duration>,
+    /// The program it says it runs.
+    pub agent: Option<String>,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NetworkError {
+    /// No address worked.
+    #[error("{node} cannot be reached: {reason}")]
+    Unreachable {
+        /// The node.
+        node: NodeId,
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("{node} did not answer within {} s", after.as_secs())]
+    Timeout {
+        /// The node.
+        node: NodeId,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The connection ended before the answer.
+    #[error("the connection to {node} was lost")]
+    ConnectionLost {
+        /// The node.
+        node: NodeId,
+    },
+    /// The answer breaks a rule of the protocol.
+    #[error("{node} sent an answer that breaks the protocol")]
+    BadAnswer {
+        /// The node.
+        node: NodeId,
+    },
+    /// No node of the network is known.
+    #[error("no node of the network can be reached")]
+    NoPeers,
+    /// This node is shutting down.
+    #[error("the network has stopped")]
+    Stopped,
+}

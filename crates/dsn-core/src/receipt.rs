@@ -1,0 +1,202 @@
+//! A farmer's signed word: "I hold these pieces of this chunk, fsynced". A [`Receipt`] is what came in; only
+//! [`Receipt::verify`] makes a [`VerifiedReceipt`], and only those are counted or kept in a locator.
+
+use bytes::Bytes;
+use dsn_proto as proto;
+use prost::Message;
+use thiserror::Error;
+
+use crate::{
+    hash::ChunkId,
+    identity::{Domain, Identity, SignatureError, SignedBody},
+    index_set::IndexSet,
+    limits::{CLOCK_SKEW_SECS, SIGNED_BODY_MAX_BYTES},
+    network_name::NetworkName,
+    node_id::NodeId,
+    redundancy::Class,
+    wire::{WireError, check, check_version, decode_canonical},
+};
+
+/// What a receipt says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptBody {
+    /// The network it counts in.
+    pub network: NetworkName,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Who holds the pieces.
+    pub farmer: NodeId,
+    /// The pieces held; never empty.
+    pub indices: IndexSet,
+    /// The redundancy asked for when they were offered.
+    pub class: Class,
+    /// A farmer's newer receipt for a chunk has a higher number.
+    pub seq: u64,
+    /// When it was signed, in Unix seconds.
+    pub issued: u64,
+    /// Until when it holds, in Unix seconds; none: without end.
+    pub until: Option<u64>,
+}
+
+/// A well-formed receipt whose signature nobody has checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    body: ReceiptBody,
+    signed: SignedBody,
+}
+
+/// A receipt with a true signature, for the right network and chunk, not expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedReceipt(Receipt);
+
+/// Why a receipt does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ReceiptError {
+    /// Forged.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Of another network.
+    #[error("the receipt is of network {found}")]
+    Network {
+        /// The network it names.
+        found: NetworkName,
+    },
+    /// For another chunk.
+    #[error("the receipt is for chunk {found}")]
+    Chunk {
+        /// The chunk it names.
+        found: ChunkId,
+    },
+    /// For pieces that the chunk's code does not have.
+    #[error("the receipt names pieces the chunk does not have")]
+    Indices,
+    /// Past its end, or dated in the future.
+    #[error("the receipt is not valid at {now} (issued {issued}, until {until:?})")]
+    Expired {
+        /// Unix seconds of the reader's clock.
+        now: u64,
+        /// Unix seconds.
+        issued: u64,
+        /// Unix seconds.
+        until: Option<u64>,
+    },
+}
+
+/// What a reader expects of a receipt.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiptContext<'a> {
+    /// The network the reader is in.
+    pub network: &'a NetworkName,
+    /// The chunk asked about.
+    pub chunk: ChunkId,
+    /// The indices pieces of that chunk can have.
+    pub indices: IndexSet,
+    /// The reader's clock, Unix seconds.
+    pub now: u64,
+}
+
+impl ReceiptBody {
+    /// Signs it.
+    pub fn sign(self, identity: &Identity) -> VerifiedReceipt {
+        let message = proto::ReceiptBody {
+            version: 1,
+            network: self.network.as_str().into(),
+            chunk_id: Bytes::copy_from_slice(self.chunk.as_bytes()),
+            farmer: Bytes::copy_from_slice(&self.farmer.0),
+            indices: self.indices.bits(),
+            class: self.class.number(),
+            seq: self.seq,
+            issued: self.issued,
+            until: self.until.unwrap_or(0),
+        };
+        let signed = identity.sign(Domain::Receipt, message.encode_to_vec().into());
+        VerifiedReceipt(Receipt { body: self, signed })
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::ReceiptBody = decode_canonical(bytes, SIGNED_BODY_MAX_BYTES)?;
+        check_version(message.version)?;
+        let field = |field| WireError::Field { field };
+        let indices = IndexSet::from_bits(message.indices).ok_or(field("indices"))?;
+        check(!indices.is_empty(), "indices")?;
+        Ok(Self {
+            network: message.network.parse().map_err(|_| field("network"))?,
+            chunk: ChunkId::from_slice(&message.chunk_id).ok_or(field("chunk_id"))?,
+            farmer: NodeId::from_slice(&message.farmer).ok_or(field("farmer"))?,
+            indices,
+            class: Class::from_number(message.class)?,
+            seq: message.seq,
+            issued: message.issued,
+            until: (message.until != 0).then_some(message.until),
+        })
+    }
+}
+
+impl Receipt {
+    /// What it says, whether or not it is true.
+    pub fn body(&self) -> &ReceiptBody {
+        &self.body
+    }
+
+    /// Checks all that can be checked without asking the farmer.
+    ///
+    /// # Errors
+    /// See [`ReceiptError`].
+    pub fn verify(self, context: &ReceiptContext<'_>) -> Result<VerifiedReceipt, ReceiptError> {
+        let ReceiptBody { network, chunk, farmer, indices, issued, until, .. } = &self.body;
+        if network != context.network {
+            return Err(ReceiptError::Network { found: network.clone() });
+        }
+        if *chunk != context.chunk {
+            return Err(ReceiptError::Chunk { found: *chunk });
+        }
+        if !indices.is_subset(context.indices) {
+            return Err(ReceiptError::Indices);
+        }
+        let now = context.now;
+        if *issued > now.saturating_add(CLOCK_SKEW_SECS) || until.is_some_and(|until| until < now) {
+            return Err(ReceiptError::Expired { now, issued: *issued, until: *until });
+        }
+        self.signed.verify(Domain::Receipt, *farmer)?;
+        Ok(VerifiedReceipt(self))
+    }
+
+    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
+        let signed = SignedBody::from_proto(signed)?;
+        Ok(Self { body: ReceiptBody::decode(&signed.body)?, signed })
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::Signed {
+        self.signed.to_proto()
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Bytes {
+        self.to_proto().encode_to_vec().into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// When it is not the canonical encoding of a receipt.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        Self::from_proto(decode_canonical(bytes, 2 * SIGNED_BODY_MAX_BYTES)?)
+    }
+}
+
+impl VerifiedReceipt {
+    /// What it says.
+    pub fn body(&self) -> &ReceiptBody {
+        &self.0.body
+    }
+
+    /// The receipt as it travels.
+    pub fn as_receipt(&self) -> &Receipt {
+        &self.0
+    }
+
+    /// The receipt as it travels.
+    pub fn into_receipt(self) -> Receipt {
+        self.0
+    }
+}

@@ -1,0 +1,161 @@
+//! A node's signed self-description: where it can be reached, how much it lends, where it stands. Addresses live here and
+//! not in receipts, so that a farmer can move without re-signing what it holds.
+
+use bytes::Bytes;
+use dsn_proto as proto;
+use prost::Message;
+use thiserror::Error;
+
+use crate::{
+    identity::{Domain, Identity, SignatureError, SignedBody},
+    limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, RECORD_MAX_ADDRESSES, SIGNED_BODY_MAX_BYTES},
+    network_name::NetworkName,
+    node_id::NodeId,
+    wire::{WireError, check, check_version, decode_canonical},
+};
+
+/// What a node does for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Puts and gets only.
+    Client,
+    /// Lends space.
+    Farmer,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordBody {
+    /// The network it counts in.
+    pub network: NetworkName,
+    /// The node.
+    pub node: NodeId,
+    /// Binary multiaddrs, at most [`RECORD_MAX_ADDRESSES`].
+    pub addresses: Vec<Bytes>,
+    /// The bytes lent, as a power of two: floor(log2(bytes)).
+    pub space_class: u8,
+    /// The operator's failure-domain tag; may be empty.
+    pub domain: String,
+    /// What the node does.
+    pub role: Role,
+    /// A node's newer record has a higher number.
+    pub seq: u64,
+}
+
+/// A well-formed record whose signature nobody has checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FarmerRecord {
+    body: RecordBody,
+    signed: SignedBody,
+}
+
+/// Why a record does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// Forged.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// Of another network.
+    #[error("the record is of network {found}")]
+    Network {
+        /// The network it names.
+        found: NetworkName,
+    },
+    /// Of another node than the one that sent it.
+    #[error("the record is of node {found}")]
+    Node {
+        /// The node it names.
+        found: NodeId,
+    },
+}
+
+impl RecordBody {
+    /// Signs it.
+    pub fn sign(self, identity: &Identity) -> FarmerRecord {
+        let message = proto::RecordBody {
+            version: 1,
+            network: self.network.as_str().into(),
+            node: Bytes::copy_from_slice(&self.node.0),
+            addresses: self.addresses.clone(),
+            space_class: u32::from(self.space_class),
+            domain: self.domain.clone(),
+            role: match self.role {
+                Role::Client => 1,
+                Role::Farmer => 2,
+            },
+            seq: self.seq,
+        };
+        let signed = identity.sign(Domain::Record, message.encode_to_vec().into());
+        FarmerRecord { body: self, signed }
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::RecordBody = decode_canonical(bytes, 4 * SIGNED_BODY_MAX_BYTES)?;
+        check_version(message.version)?;
+        let field = |field| WireError::Field { field };
+        let addresses_fit = message.addresses.iter().all(|a| (1..=ADDRESS_MAX_BYTES).contains(&a.len()));
+        check(addresses_fit && message.addresses.len() <= RECORD_MAX_ADDRESSES, "addresses")?;
+        let tag = |b: u8| b.is_ascii_graphic();
+        check(message.domain.len() <= DOMAIN_MAX_BYTES && message.domain.bytes().all(tag), "domain")?;
+        check(message.space_class < 64, "space_class")?;
+        Ok(Self {
+            network: message.network.parse().map_err(|_| field("network"))?,
+            node: NodeId::from_slice(&message.node).ok_or(field("node"))?,
+            addresses: message.addresses,
+            space_class: u8::try_from(message.space_class).map_err(|_| field("space_class"))?,
+            domain: message.domain,
+            role: match message.role {
+                1 => Role::Client,
+                2 => Role::Farmer,
+                found => return Err(WireError::Unknown { what: "role", found }),
+            },
+            seq: message.seq,
+        })
+    }
+}
+
+impl FarmerRecord {
+    /// What it says, whether or not it is true.
+    pub fn body(&self) -> &RecordBody {
+        &self.body
+    }
+
+    /// Checks that `node` signed it for `network`, and gives what it says.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn verify(&self, network: &NetworkName, node: NodeId) -> Result<&RecordBody, RecordError> {
+        if self.body.network != *network {
+            return Err(RecordError::Network { found: self.body.network.clone() });
+        }
+        if self.body.node != node {
+            return Err(RecordError::Node { found: self.body.node });
+        }
+        self.signed.verify(Domain::Record, node)?;
+        Ok(&self.body)
+    }
+
+    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
+        check(signed.body.len() <= 4 * SIGNED_BODY_MAX_BYTES, "record")?;
+        let signature = signed.signature[..].try_into().map_err(|_| WireError::Field { field: "signature" })?;
+        let signed = SignedBody { body: signed.body, signature };
+        Ok(Self { body: RecordBody::decode(&signed.body)?, signed })
+    }
+
+    pub(crate) fn to_proto(&self) -> proto::Signed {
+        self.signed.to_proto()
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Bytes {
+        self.to_proto().encode_to_vec().into()
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// When it is not the canonical encoding of a record.
+    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
+        Self::from_proto(decode_canonical(bytes, 8 * SIGNED_BODY_MAX_BYTES)?)
+    }
+}

@@ -1,0 +1,221 @@
+//! What nodes ask each other, as domain types. A request that exists here has been validated completely: lengths, ids,
+//! indices and bounds. How it looks as bytes is `rpc::wire`'s business; who sends it, the network adapter's.
+
+pub mod frame;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::{
+    cid::Cid, descriptor::Descriptor, hash::ChunkId, index_set::IndexSet, locator::Locator, node_id::NodeId,
+    receipt::Receipt, record::FarmerRecord, redundancy::Class,
+};
+
+/// Names one upload: all its offers carry it, its commit binds it to the root.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PutId(pub [u8; 16]);
+
+/// A farmer's leave to send pieces of one chunk; valid for [`crate::limits::TOKEN_VALID_SECS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub [u8; 16]);
+
+impl fmt::Debug for PutId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Who are you and how much room have you? Answered by [`Response::Info`].
+    Info,
+    /// Locators of these chunks (at most [`crate::limits::IDS_MAX_PER_REQUEST`]). Answered by [`Response::Located`].
+    Locate(Vec<ChunkId>),
+    /// Keep these locators (at most [`crate::limits::PUBLISH_MAX_LOCATORS`]). Answered by [`Response::Published`].
+    Publish(Vec<Locator>),
+    /// Will you take these pieces? Answered by [`Response::Offered`].
+    Offer(Offer),
+    /// Pieces that were offered (all bodies together at most [`crate::limits::BODIES_MAX_BYTES`]). Answered by
+    /// [`Response::Stored`].
+    Store(Vec<StorePart>),
+    /// Pieces wanted; those that fit one message are answered by [`Response::Fetched`].
+    Fetch(Vec<Want>),
+    /// Which pieces of these chunks do you hold? Answered by [`Response::Held`].
+    Holds(Vec<ChunkId>),
+    /// The put is complete: bind its provisional leases to the root. Answered by [`Response::Committed`].
+    Commit(Commit),
+}
+
+/// Pieces for a farmer to take, for one upload.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The upload.
+    pub put_id: PutId,
+    /// Whose leases these will be.
+    pub owner: NodeId,
+    /// The redundancy asked for.
+    pub class: Class,
+    /// At most [`crate::limits::OFFER_MAX_CHUNKS`].
+    pub chunks: Vec<OfferedChunk>,
+}
+
+/// Pieces of one chunk for a farmer to take.
+#[derive(Clone, Debug)]
+pub struct OfferedChunk {
+    /// The chunk.
+    pub descriptor: Descriptor,
+    /// The pieces; never empty.
+    pub indices: IndexSet,
+}
+
+/// What precedes a piece's bytes in a store request; known before they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreHeader {
+    /// The farmer's leave.
+    pub token: Token,
+    /// The piece's index.
+    pub index: u8,
+    /// The bytes that follow.
+    pub len: usize,
+}
+
+/// One piece of a store request.
+#[derive(Clone, Debug)]
+pub struct StorePart {
+    /// The farmer's leave.
+    pub token: Token,
+    /// The piece's index.
+    pub index: u8,
+    /// Its bytes, not yet verified.
+    pub bytes: Bytes,
+}
+
+/// Pieces of one chunk that somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The pieces; never empty.
+    pub indices: IndexSet,
+}
+
+/// Ends an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The upload.
+    pub put_id: PutId,
+    /// What it became.
+    pub root: Cid,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub enum Response {
+    /// The request is not served.
+    Refused(Refusal),
+    /// To [`Request::Info`].
+    Info(FarmerInfo),
+    /// To [`Request::Locate`]: one entry a chunk, in order; fewer when the message was full.
+    Located(Vec<Option<Locator>>),
+    /// To [`Request::Publish`]: whether each is on durable storage, in order.
+    Published(Vec<bool>),
+    /// To [`Request::Offer`]: one answer a chunk, in order.
+    Offered(Vec<OfferAnswer>),
+    /// To [`Request::Store`]: one receipt a chunk, in the order in which the chunks first appear.
+    Stored(Vec<Receipt>),
+    /// To [`Request::Fetch`]: what the farmer has of it, as far as it fits.
+    Fetched(Vec<FetchedPart>),
+    /// To [`Request::Holds`]: one set a chunk, in order.
+    Held(Vec<IndexSet>),
+    /// To [`Request::Commit`]: how many chunks were bound.
+    Committed {
+        /// Chunks of that upload this farmer holds.
+        chunks: u32,
+    },
+}
+
+/// Why a request is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It breaks a rule of the protocol.
+    Malformed,
+    /// The node is not what the request needs (a client asked to store).
+    NotServed,
+    /// A token was unknown, expired or for other pieces.
+    BadToken,
+    /// Too much at once.
+    Busy {
+        /// Milliseconds after which to ask again.
+        delay_ms: u32,
+    },
+    /// The node's own disk failed.
+    Storage,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug)]
+pub struct FarmerInfo {
+    /// Its signed record.
+    pub record: FarmerRecord,
+    /// Bytes it lends.
+    pub reserved_bytes: u64,
+    /// Bytes of that still free.
+    pub free_bytes: u64,
+}
+
+/// A farmer's answer to the offer of one chunk.
+#[derive(Clone, Debug)]
+pub enum OfferAnswer {
+    /// It holds all of them already.
+    Have(Receipt),
+    /// Send these.
+    Send {
+        /// The leave to send.
+        token: Token,
+        /// Those of the offered pieces it lacks; never empty.
+        missing: IndexSet,
+    },
+    /// No room.
+    Full,
+    /// Not now.
+    Busy {
+        /// Milliseconds after which to ask again.
+        delay_ms: u32,
+    },
+}
+
+/// One piece of a fetch answer.
+#[derive(Clone, Debug)]
+pub struct FetchedPart {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The piece's index.
+    pub index: u8,
+    /// Its bytes, not yet verified.
+    pub bytes: Bytes,
+}
+
+/// A short name of a request's kind, for logs and counters.
+pub fn kind(request: &Request) -> &'static str {
+    match request {
+        Request::Info => "info",
+        Request::Locate(_) => "locate",
+        Request::Publish(_) => "publish",
+        Request::Offer(_) => "offer",
+        Request::Store(_) => "store",
+        Request::Fetch(_) => "fetch",
+        Request::Holds(_) => "holds",
+        Request::Commit(_) => "commit",
+    }
+}

@@ -1,0 +1,1 @@
+//! Round trips of every message, and what malformed ones meet.

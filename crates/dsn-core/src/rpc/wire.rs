@@ -1,0 +1,260 @@
+//! Requests and responses between their domain types and protobuf. All validation of a control message is here.
+
+use bytes::Bytes;
+use dsn_proto::{self as proto, request::Kind as Ask, response::Kind as Answer};
+
+use super::{Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, PutId, Refusal, Request, Response, Token, Want};
+use crate::{
+    cid::Cid,
+    descriptor::Descriptor,
+    hash::ChunkId,
+    index_set::IndexSet,
+    limits::{IDS_MAX_PER_REQUEST, OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS},
+    locator::Locator,
+    node_id::NodeId,
+    receipt::Receipt,
+    record::FarmerRecord,
+    redundancy::Class,
+    wire::{WireError, check},
+};
+
+fn field(field: &'static str) -> WireError {
+    WireError::Field { field }
+}
+
+fn ids_to_proto(ids: &[ChunkId]) -> proto::ChunkIds {
+    proto::ChunkIds { ids: ids.iter().flat_map(|id| *id.as_bytes()).collect() }
+}
+
+fn ids_from_proto(message: &proto::ChunkIds) -> Result<Vec<ChunkId>, WireError> {
+    let (ids, rest) = message.ids.as_chunks::<32>();
+    check(rest.is_empty() && (1..=IDS_MAX_PER_REQUEST).contains(&ids.len()), "ids")?;
+    Ok(ids.iter().filter_map(|id| ChunkId::from_slice(id)).collect())
+}
+
+fn some_indices(bits: u64) -> Result<IndexSet, WireError> {
+    IndexSet::from_bits(bits).filter(|set| !set.is_empty()).ok_or(field("indices"))
+}
+
+fn put_id(bytes: &Bytes) -> Result<PutId, WireError> {
+    Ok(PutId(bytes[..].try_into().map_err(|_| field("put_id"))?))
+}
+
+fn token(bytes: &Bytes) -> Result<Token, WireError> {
+    Ok(Token(bytes[..].try_into().map_err(|_| field("token"))?))
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).expect("a message part is at most 1 MiB")
+}
+
+pub(super) fn request_to_proto(request: &Request) -> proto::Request {
+    let kind = match request {
+        Request::Info => Ask::Info(proto::InfoRequest {}),
+        Request::Locate(ids) => Ask::Locate(ids_to_proto(ids)),
+        Request::Publish(locators) => {
+            Ask::Publish(proto::PublishRequest { locators: locators.iter().map(Locator::to_proto).collect() })
+        }
+        Request::Offer(offer) => Ask::Offer(offer_to_proto(offer)),
+        Request::Store(parts) => Ask::Store(proto::StoreRequest {
+            parts: parts
+                .iter()
+                .map(|part| proto::StorePart {
+                    token: Bytes::copy_from_slice(&part.token.0),
+                    index: u32::from(part.index),
+                    len: number(part.bytes.len()),
+                })
+                .collect(),
+        }),
+        Request::Fetch(wants) => Ask::Fetch(proto::FetchRequest {
+            wants: wants
+                .iter()
+                .map(|want| proto::Want {
+                    chunk_id: Bytes::copy_from_slice(want.chunk.as_bytes()),
+                    indices: want.indices.bits(),
+                })
+                .collect(),
+        }),
+        Request::Holds(ids) => Ask::Holds(ids_to_proto(ids)),
+        Request::Commit(commit) => Ask::Commit(proto::CommitRequest {
+            put_id: Bytes::copy_from_slice(&commit.put_id.0),
+            root: Bytes::copy_from_slice(commit.root.0.as_bytes()),
+        }),
+    };
+    proto::Request { kind: Some(kind) }
+}
+
+fn offer_to_proto(offer: &Offer) -> proto::OfferRequest {
+    let chunk = |chunk: &OfferedChunk| proto::OfferedChunk {
+        descriptor: chunk.descriptor.encoded().clone(),
+        indices: chunk.indices.bits(),
+    };
+    proto::OfferRequest {
+        put_id: Bytes::copy_from_slice(&offer.put_id.0),
+        owner: Bytes::copy_from_slice(&offer.owner.0),
+        class: offer.class.number(),
+        chunks: offer.chunks.iter().map(chunk).collect(),
+    }
+}
+
+pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
+    Ok(match kind {
+        Ask::Info(_) => Request::Info,
+        Ask::Locate(ids) => Request::Locate(ids_from_proto(&ids)?),
+        Ask::Publish(publish) => {
+            check((1..=PUBLISH_MAX_LOCATORS).contains(&publish.locators.len()), "locators")?;
+            Request::Publish(publish.locators.into_iter().map(Locator::from_proto).collect::<Result<_, _>>()?)
+        }
+        Ask::Offer(offer) => Request::Offer(offer_from_proto(offer)?),
+        Ask::Store(_) => return Err(field("kind")),
+        Ask::Fetch(fetch) => {
+            check((1..=PARTS_MAX_PER_MESSAGE).contains(&fetch.wants.len()), "wants")?;
+            Request::Fetch(fetch.wants.iter().map(want_from_proto).collect::<Result<_, _>>()?)
+        }
+        Ask::Holds(ids) => Request::Holds(ids_from_proto(&ids)?),
+        Ask::Commit(commit) => Request::Commit(Commit {
+            put_id: put_id(&commit.put_id)?,
+            root: Cid(ChunkId::from_slice(&commit.root).ok_or(field("root"))?),
+        }),
+    })
+}
+
+fn want_from_proto(want: &proto::Want) -> Result<Want, WireError> {
+    let chunk = ChunkId::from_slice(&want.chunk_id).ok_or(field("chunk_id"))?;
+    Ok(Want { chunk, indices: some_indices(want.indices)? })
+}
+
+fn offer_from_proto(offer: proto::OfferRequest) -> Result<Offer, WireError> {
+    check((1..=OFFER_MAX_CHUNKS).contains(&offer.chunks.len()), "chunks")?;
+    let chunk = |chunk: proto::OfferedChunk| {
+        let descriptor = Descriptor::decode(&chunk.descriptor)?;
+        let indices = some_indices(chunk.indices)?;
+        check(indices.is_subset(descriptor.all_indices()), "indices")?;
+        Ok(OfferedChunk { descriptor, indices })
+    };
+    Ok(Offer {
+        put_id: put_id(&offer.put_id)?,
+        owner: NodeId::from_slice(&offer.owner).ok_or(field("owner"))?,
+        class: Class::from_number(offer.class)?,
+        chunks: offer.chunks.into_iter().map(chunk).collect::<Result<_, WireError>>()?,
+    })
+}
+
+pub(super) fn response_to_proto(response: &Response) -> proto::Response {
+    let kind = match response {
+        Response::Refused(refusal) => Answer::Refused(refusal_to_proto(*refusal)),
+        Response::Info(info) => Answer::Info(proto::InfoResponse {
+            record: Some(info.record.to_proto()),
+            reserved_bytes: info.reserved_bytes,
+            free_bytes: info.free_bytes,
+        }),
+        Response::Located(locators) => Answer::Locate(proto::LocateResponse {
+            entries: locators
+                .iter()
+                .map(|locator| proto::LocateEntry { locator: locator.as_ref().map(Locator::to_proto) })
+                .collect(),
+        }),
+        Response::Published(kept) => Answer::Publish(proto::PublishResponse { kept: kept.clone() }),
+        Response::Offered(answers) => {
+            Answer::Offer(proto::OfferResponse { answers: answers.iter().map(answer_to_proto).collect() })
+        }
+        Response::Stored(receipts) => {
+            Answer::Store(proto::StoreResponse { receipts: receipts.iter().map(Receipt::to_proto).collect() })
+        }
+        Response::Fetched(parts) => Answer::Fetch(proto::FetchResponse {
+            parts: parts
+                .iter()
+                .map(|part| proto::FetchPart {
+                    chunk_id: Bytes::copy_from_slice(part.chunk.as_bytes()),
+                    index: u32::from(part.index),
+                    len: number(part.bytes.len()),
+                })
+                .collect(),
+        }),
+        Response::Held(sets) => {
+            Answer::Holds(proto::HoldsResponse { indices: sets.iter().map(|set| set.bits()).collect() })
+        }
+        Response::Committed { chunks } => Answer::Commit(proto::CommitResponse { chunks: *chunks }),
+    };
+    proto::Response { kind: Some(kind) }
+}
+
+fn refusal_to_proto(refusal: Refusal) -> proto::Refused {
+    let (reason, delay_ms) = match refusal {
+        Refusal::Malformed => (1, 0),
+        Refusal::NotServed => (2, 0),
+        Refusal::BadToken => (3, 0),
+        Refusal::Busy { delay_ms } => (4, delay_ms),
+        Refusal::Storage => (5, 0),
+    };
+    proto::Refused { reason, delay_ms }
+}
+
+fn refusal_from_proto(refused: proto::Refused) -> Result<Refusal, WireError> {
+    match refused.reason {
+        1 => Ok(Refusal::Malformed),
+        2 => Ok(Refusal::NotServed),
+        3 => Ok(Refusal::BadToken),
+        4 => Ok(Refusal::Busy { delay_ms: refused.delay_ms }),
+        5 => Ok(Refusal::Storage),
+        found => Err(WireError::Unknown { what: "refusal", found }),
+    }
+}
+
+fn answer_to_proto(answer: &OfferAnswer) -> proto::OfferAnswer {
+    use proto::offer_answer::Kind;
+    let kind = match answer {
+        OfferAnswer::Have(receipt) => Kind::Have(receipt.to_proto()),
+        OfferAnswer::Send { token, missing } => {
+            Kind::Send(proto::Send { token: Bytes::copy_from_slice(&token.0), missing: missing.bits() })
+        }
+        OfferAnswer::Full => Kind::Full(proto::Full {}),
+        OfferAnswer::Busy { delay_ms } => Kind::BusyMs(*delay_ms),
+    };
+    proto::OfferAnswer { kind: Some(kind) }
+}
+
+fn answer_from_proto(answer: proto::OfferAnswer) -> Result<OfferAnswer, WireError> {
+    use proto::offer_answer::Kind;
+    Ok(match answer.kind.ok_or(field("answers"))? {
+        Kind::Have(receipt) => OfferAnswer::Have(Receipt::from_proto(receipt)?),
+        Kind::Send(send) => OfferAnswer::Send { token: token(&send.token)?, missing: some_indices(send.missing)? },
+        Kind::Full(_) => OfferAnswer::Full,
+        Kind::BusyMs(delay_ms) => OfferAnswer::Busy { delay_ms },
+    })
+}
+
+pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
+    Ok(match kind {
+        Answer::Refused(refused) => Response::Refused(refusal_from_proto(refused)?),
+        Answer::Info(info) => Response::Info(FarmerInfo {
+            record: FarmerRecord::from_proto(info.record.ok_or(field("record"))?)?,
+            reserved_bytes: info.reserved_bytes,
+            free_bytes: info.free_bytes,
+        }),
+        Answer::Locate(located) => {
+            check(located.entries.len() <= IDS_MAX_PER_REQUEST, "entries")?;
+            let entry = |entry: proto::LocateEntry| entry.locator.map(Locator::from_proto).transpose();
+            Response::Located(located.entries.into_iter().map(entry).collect::<Result<_, _>>()?)
+        }
+        Answer::Publish(published) => {
+            check(published.kept.len() <= PUBLISH_MAX_LOCATORS, "kept")?;
+            Response::Published(published.kept)
+        }
+        Answer::Offer(offered) => {
+            check(offered.answers.len() <= OFFER_MAX_CHUNKS, "answers")?;
+            Response::Offered(offered.answers.into_iter().map(answer_from_proto).collect::<Result<_, _>>()?)
+        }
+        Answer::Store(stored) => {
+            check(stored.receipts.len() <= PARTS_MAX_PER_MESSAGE, "receipts")?;
+            Response::Stored(stored.receipts.into_iter().map(Receipt::from_proto).collect::<Result<_, _>>()?)
+        }
+        Answer::Fetch(_) => return Err(field("kind")),
+        Answer::Holds(held) => {
+            check(held.indices.len() <= IDS_MAX_PER_REQUEST, "indices")?;
+            let set = |bits: &u64| IndexSet::from_bits(*bits).ok_or(field("indices"));
+            Response::Held(held.indices.iter().map(set).collect::<Result<_, _>>()?)
+        }
+        Answer::Commit(commit) => Response::Committed { chunks: commit.chunks },
+    })
+}
