@@ -164,7 +164,7 @@ mod tests {
         check(&"b".repeat(1000), "not a CID");
         check(&ours[..ours.len() - 3], "characters");
         check(&format!("{ours}aa"), "characters");
-        check(&ours.to_ascii_uppercase(), "not a CID");
+        check(&ours.to_ascii_uppercase(), "another base");
         check("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG", "version 0");
         check("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi", "(dag-pb, sha2-256)");
         check("bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "(raw, sha2-256)");

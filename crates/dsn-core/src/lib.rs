@@ -2,6 +2,7 @@
 //! bytes, where pieces go, and the ports through which everything else reaches the world. No runtime, no I/O, no clock and
 //! no randomness of its own: time and randomness are arguments.
 
+pub mod chunk;
 pub mod cid;
 pub mod descriptor;
 pub mod erasure;
@@ -10,9 +11,11 @@ pub mod identity;
 pub mod index_set;
 pub mod limits;
 pub mod locator;
+pub mod manifest;
 pub mod network_name;
 pub mod node_id;
 pub mod piece;
+pub mod placement;
 pub mod ports;
 pub mod receipt;
 pub mod record;
