@@ -3,6 +3,8 @@
 //! farmer's business. One suite (`tests/store/suite.rs`) holds all of them to the same contract.
 
 mod batch;
+mod faulty;
 mod memory;
 
+pub use faulty::{Fault, FaultCounts, FaultyStore, Operation};
 pub use memory::MemoryStore;
