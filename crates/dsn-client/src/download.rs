@@ -22,13 +22,16 @@ use crate::{
     client::Client,
     custodians::Effort,
     error::GetError,
-    fetch::{Fetch, Step},
+    fetch::{Fetch, Miss, Step},
     progress::{Progress, ProgressEvent},
     watchdog::Watchdog,
 };
 
 /// An answer is late after this many times the usual time.
 const LATE_FACTOR: u32 = 4;
+
+/// How often holders are looked up anew, and silent ones asked again, before a chunk counts as lost.
+const RETRIES: usize = 2;
 
 /// What all chunks of one get share.
 pub(crate) struct GetContext<'a> {
@@ -85,26 +88,23 @@ impl Client {
 
     /// Fetches and decodes one chunk.
     pub(crate) async fn fetch_chunk(&self, context: &GetContext<'_>, wanted: Wanted) -> Result<Vec<Bytes>, GetError> {
-        let mut locator = self.find(context, wanted, &[Effort::All, Effort::LookUp]).await?;
+        let mut locator = self.find(context, wanted, &[Effort::All, Effort::LookUp, Effort::LookUp]).await?;
         let descriptor = locator.descriptor().clone();
         let mut fetch = Fetch::new(&descriptor);
         fetch.learn(&locator);
-        let mut looked_up = false;
+        let mut retries = 0;
         while !self.fetch_pieces(context, &descriptor, &mut fetch).await {
-            if !looked_up {
-                looked_up = true;
+            // Custodians asked later may know more holders, and a message may just have been lost.
+            let more = retries < RETRIES && {
                 locator = self.find(context, wanted, &[Effort::LookUp]).await?;
-                if fetch.learn(&locator) {
-                    continue;
-                }
+                fetch.learn(&locator) | fetch.retry_unanswered()
+            };
+            if !more {
+                let (found, needed, offline) = (fetch.found(), descriptor.code().needed(), fetch.silent_holders());
+                let Wanted { number, of, .. } = wanted;
+                return Err(GetError::NotEnoughPieces { number, of, found, needed, offline });
             }
-            return Err(GetError::NotEnoughPieces {
-                number: wanted.number,
-                of: wanted.of,
-                found: fetch.found(),
-                needed: descriptor.code().needed(),
-                offline: fetch.silent_holders(),
-            });
+            retries += 1;
         }
         let pieces = fetch.into_pieces();
         let decoded = compute(&*self.parts.compute, move || decode(&descriptor, &pieces)).await?;
@@ -161,7 +161,7 @@ impl Client {
     }
 
     fn take(&self, context: &GetContext<'_>, fetch: &mut Fetch, (node, indices, asked, answer): Answer) {
-        match answer {
+        let miss = match answer {
             Ok((pieces, bad)) => {
                 if bad > 0 || pieces.is_empty() {
                     self.scores.failed(node, Instant::now());
@@ -176,14 +176,16 @@ impl Client {
                     context.dog.feed();
                     fetch.arrived(node, piece);
                 }
+                Miss::Absent
             }
             Err(error) => {
                 tracing::debug!(%node, %error, "a holder did not answer");
                 context.dog.note(node, &error);
                 self.scores.failed(node, Instant::now());
+                Miss::Unanswered
             }
-        }
-        fetch.settled(node, indices);
+        };
+        fetch.settled(node, indices, miss);
     }
 }
 

@@ -46,7 +46,16 @@ pub(crate) struct Fetch {
     holders: BTreeMap<NodeId, IndexSet>,
     got: BTreeMap<u8, VerifiedPiece>,
     due: BTreeMap<(NodeId, u8), Instant>,
-    failed: BTreeSet<(NodeId, u8)>,
+    failed: BTreeMap<(NodeId, u8), Miss>,
+}
+
+/// Why a piece did not come from a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// It answered without the piece, or with other bytes.
+    Absent,
+    /// It did not answer; it may the next time.
+    Unanswered,
 }
 
 /// One holder's piece that could be asked for; the smallest is the best.
@@ -69,7 +78,7 @@ impl Fetch {
             holders: BTreeMap::new(),
             got: BTreeMap::new(),
             due: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
         }
     }
 
@@ -123,7 +132,7 @@ impl Fetch {
         !self.got.contains_key(&index)
             && !on_time.contains(&index)
             && !self.due.contains_key(&key)
-            && !self.failed.contains(&key)
+            && !self.failed.contains_key(&key)
     }
 
     fn ask(&mut self, choice: Choice, missing: usize, on_time: &BTreeSet<u8>, now: Instant) -> Step {
@@ -146,12 +155,19 @@ impl Fetch {
     }
 
     /// The request is over: those of its pieces that have not come will not come from this holder.
-    pub(crate) fn settled(&mut self, node: NodeId, indices: IndexSet) {
+    pub(crate) fn settled(&mut self, node: NodeId, indices: IndexSet, miss: Miss) {
         for index in indices.iter() {
             if self.due.remove(&(node, index)).is_some() {
-                self.failed.insert((node, index));
+                self.failed.insert((node, index), miss);
             }
         }
+    }
+
+    /// Gives holders that did not answer another chance; says whether there are any.
+    pub(crate) fn retry_unanswered(&mut self) -> bool {
+        let before = self.failed.len();
+        self.failed.retain(|_, miss| *miss == Miss::Absent);
+        self.failed.len() < before
     }
 
     /// Different pieces there are; copies for `rep`.
@@ -159,9 +175,10 @@ impl Fetch {
         self.got.len()
     }
 
-    /// Holders of which something was asked and nothing came.
+    /// Holders that did not answer.
     pub(crate) fn silent_holders(&self) -> usize {
-        self.failed.iter().map(|(node, _)| *node).collect::<BTreeSet<_>>().len()
+        let silent = self.failed.iter().filter(|(_, miss)| **miss == Miss::Unanswered);
+        silent.map(|((node, _), _)| *node).collect::<BTreeSet<_>>().len()
     }
 
     /// The pieces, once done.

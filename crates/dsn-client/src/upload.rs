@@ -37,6 +37,9 @@ const BUSY_TRIES: usize = 8;
 /// Longest delay of a busy farmer that is waited for, in milliseconds.
 const BUSY_MAX_MS: u32 = 5_000;
 
+/// How often a farmer is tried when messages to it are lost.
+const LOST_TRIES: usize = 3;
+
 /// What all chunks of one put share.
 pub(crate) struct PutContext<'a> {
     pub(crate) put_id: PutId,
@@ -118,7 +121,7 @@ impl Client {
     ) -> u64 {
         let mut farmers: FuturesUnordered<_> = offers
             .into_iter()
-            .map(|(farmer, set)| async move { (farmer, self.offer_and_send(context, encoded, farmer, set).await) })
+            .map(|(farmer, set)| async move { (farmer, self.give(context, encoded, farmer, set).await) })
             .collect();
         let mut sent_bytes = 0;
         while let Some((farmer, result)) = farmers.next().await {
@@ -139,6 +142,27 @@ impl Client {
             placement.refuse(farmer);
         }
         sent_bytes
+    }
+
+    /// Offers and sends, again when a message was lost: what has arrived is not sent twice.
+    async fn give(
+        &self,
+        context: &PutContext<'_>,
+        encoded: &EncodedChunk,
+        farmer: NodeId,
+        indices: IndexSet,
+    ) -> Result<(VerifiedReceipt, u64), Refused> {
+        let mut tries = 1;
+        loop {
+            match self.offer_and_send(context, encoded, farmer, indices).await {
+                Err(Refused::Failed(NetworkError::Timeout { .. } | NetworkError::ConnectionLost { .. }))
+                    if tries < LOST_TRIES =>
+                {
+                    tries += 1;
+                }
+                result => return result,
+            }
+        }
     }
 
     async fn offer_and_send(

@@ -18,12 +18,12 @@ fn spread(len: usize, farmers: usize, place: usize) -> (EncodedChunk, VerifiedLo
     let mut locator = VerifiedLocator::new(encoded.descriptor.clone());
     let mut nodes = Vec::new();
     for farmer in 0..farmers {
-        let identity = Identity::from_seed([farmer as u8 + 1; 32]);
+        let identity = Identity::from_seed([u8::try_from(farmer).expect("few") + 1; 32]);
         let body = ReceiptBody {
             network: "test".parse().expect("a name"),
             chunk: encoded.descriptor.id(),
             farmer: identity.node_id(),
-            indices: (0..place).filter(|i| i % farmers == farmer).map(|i| i as u8).collect(),
+            indices: (0..place).filter(|i| i % farmers == farmer).map(|i| u8::try_from(i).expect("below 48")).collect(),
             class: Class::Normal,
             seq: 1,
             issued: 0,
@@ -80,7 +80,7 @@ async fn a_late_or_failed_data_piece_is_replaced_by_parity() {
     for (node, set) in &asked[2..] {
         set.iter().for_each(|i| fetch.arrived(*node, encoded.pieces[usize::from(i)].clone()));
     }
-    fetch.settled(asked[0].0, asked[0].1);
+    fetch.settled(asked[0].0, asked[0].1, Miss::Absent);
     let again = ask_all(&mut fetch, now, good);
     assert_eq!(again.len(), 1, "one failed, one is still in time");
     assert!(again[0].1.iter().all(|i| i >= 16));
@@ -111,9 +111,9 @@ async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
         match fetch.next(now, LATE, good) {
             Step::Ask { node, indices } if indices.contains(7) => {
                 fetch.arrived(node, encoded.pieces[7].clone());
-                fetch.settled(node, indices);
+                fetch.settled(node, indices, Miss::Unanswered);
             }
-            Step::Ask { node, indices } => fetch.settled(node, indices),
+            Step::Ask { node, indices } => fetch.settled(node, indices, Miss::Unanswered),
             step => {
                 assert_eq!(step, Step::Exhausted);
                 break;
@@ -121,4 +121,6 @@ async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
         }
     }
     assert_eq!((fetch.found(), fetch.silent_holders()), (1, 12));
+    assert!(fetch.retry_unanswered() && !fetch.retry_unanswered());
+    assert!(matches!(fetch.next(now, LATE, good), Step::Ask { .. }));
 }
