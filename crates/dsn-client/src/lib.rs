@@ -1,1 +1,30 @@
-//! Placeholder while the workspace is laid out.
+//! `put`, `get` and `stat`, written against the ports of `dsn-core`: the same code runs on libp2p and in the simulator.
+//! Decisions are state machines without I/O (`place`, `fetch`); `upload` and `download` drive them for one chunk, `put`
+//! and `get` for a file. No adapter is named here, and nothing is printed: callers get typed reports, errors and events.
+
+mod batch;
+mod client;
+mod custodians;
+mod directory;
+mod download;
+mod error;
+mod fetch;
+mod get;
+pub mod input;
+mod options;
+pub mod output;
+mod place;
+mod progress;
+mod put;
+mod scores;
+mod stat;
+mod upload;
+mod watchdog;
+
+pub use client::{Client, ClientParts};
+pub use error::{GetError, PutError, StatError};
+pub use get::GetReport;
+pub use options::{ClientOptions, GetOptions, PutOptions};
+pub use progress::{NoProgress, Progress, ProgressEvent};
+pub use put::PutReport;
+pub use stat::{Health, StatReport};

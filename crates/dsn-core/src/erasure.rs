@@ -142,6 +142,20 @@ pub fn decode(descriptor: &Descriptor, pieces: &[VerifiedPiece]) -> Result<Decod
     Ok(DecodedChunk { parts, computed: missing.len() })
 }
 
+/// Whether these bytes are the chunk: hashes its data pieces and computes nothing.
+pub fn is_chunk(descriptor: &Descriptor, bytes: &[u8]) -> bool {
+    if bytes.len() != descriptor.chunk_len() {
+        return false;
+    }
+    let zeros = vec![0; descriptor.piece_len()];
+    (0u8..).zip(0..descriptor.code().needed()).all(|(index, nth)| {
+        let start = (nth * descriptor.piece_len()).min(bytes.len());
+        let end = (start + descriptor.piece_len()).min(bytes.len());
+        let hash = blake3::Hasher::new().update(&bytes[start..end]).update(&zeros[end - start..]).finalize();
+        descriptor.piece_hash(index) == Some(Hash(*hash.as_bytes()))
+    })
+}
+
 /// Cuts the padding off the pieces that reach beyond `len`; none when it is not zero.
 fn trim(pieces: impl Iterator<Item = Bytes>, len: usize) -> Option<Vec<Bytes>> {
     let mut left = len;

@@ -1,6 +1,8 @@
 //! A node's signed self-description: where it can be reached, how much it lends, where it stands. Addresses live here and
 //! not in receipts, so that a farmer can move without re-signing what it holds.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use dsn_proto as proto;
 use prost::Message;
@@ -110,6 +112,18 @@ impl RecordBody {
                 found => return Err(WireError::Unknown { what: "role", found }),
             },
             seq: message.seq,
+        })
+    }
+}
+
+impl RecordBody {
+    /// The IP address of the first address that starts with one: binary multiaddrs begin with `04` and 4 bytes or `29`
+    /// (hexadecimal) and 16 bytes.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.addresses.iter().find_map(|address| match address.split_first()? {
+            (0x04, rest) => rest.first_chunk::<4>().map(|ip| IpAddr::from(*ip)),
+            (0x29, rest) => rest.first_chunk::<16>().map(|ip| IpAddr::from(*ip)),
+            _ => None,
         })
     }
 }

@@ -163,7 +163,9 @@ mod tests {
     use super::*;
 
     fn spread(place: usize, farmers: usize) -> Vec<IndexSet> {
-        (0..farmers).map(|f| (0..place).filter(|i| i % farmers == f).map(|i| i as u8).collect()).collect()
+        (0..farmers)
+            .map(|f| (0..place).filter(|i| i % farmers == f).map(|i| u8::try_from(i).expect("below 48")).collect())
+            .collect()
     }
 
     /// The table of the design: farmers, t of `normal`, how many may vanish.
@@ -188,7 +190,7 @@ mod tests {
                 assert!(target.repair_at < target.place);
                 let vanish = may_vanish(Code::Rs16Of48, spread(target.place, farmers));
                 assert!(vanish >= Some(must_vanish(farmers)), "{farmers} {class}: {vanish:?}");
-                assert!(farmers >= LARGE_NETWORK_FARMERS || target.place % farmers == 0, "{farmers} {class}");
+                assert!(farmers >= LARGE_NETWORK_FARMERS || target.place.is_multiple_of(farmers), "{farmers} {class}");
                 assert!(target.place >= last || farmers < LARGE_NETWORK_FARMERS);
                 last = target.place;
             }

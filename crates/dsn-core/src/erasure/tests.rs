@@ -39,6 +39,9 @@ fn lengths_at_every_edge_come_back() {
             let decoded = decode(&encoded.descriptor, pieces).expect("16 pieces");
             assert!(joined(&decoded) == plain[..], "{len} bytes");
         }
+        assert!(is_chunk(&encoded.descriptor, &plain));
+        assert!(!is_chunk(&encoded.descriptor, &plain[1..]));
+        assert!(!is_chunk(&encoded.descriptor, &plaintext(3, len)));
     }
 }
 

@@ -60,7 +60,7 @@ pub struct ChunkHoldings {
     pub seq: u64,
 }
 
-/// How many chunks a commit bound.
+/// How many chunks have the owner's lease for a root after a commit; the same when the commit is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundChunks(pub u32);
 

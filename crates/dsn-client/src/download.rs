@@ -1,0 +1,210 @@
+//! Brings one chunk back: finds who holds it, drives the state machine of `fetch`, decodes. Every byte is checked against
+//! the descriptor before it is used, and the descriptor against the chunk's id.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use dsn_core::{
+    descriptor::{Code, Descriptor},
+    erasure::decode,
+    hash::ChunkId,
+    index_set::IndexSet,
+    locator::VerifiedLocator,
+    node_id::NodeId,
+    piece::{Piece, VerifiedPiece},
+    ports::{NetworkError, PeerEvidence, compute},
+    rpc::{Request, Response, Want},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
+
+use crate::{
+    client::Client,
+    custodians::Effort,
+    error::GetError,
+    fetch::{Fetch, Miss, Step},
+    progress::{Progress, ProgressEvent},
+    watchdog::Watchdog,
+};
+
+/// An answer is late after this many times the usual time.
+const LATE_FACTOR: u32 = 4;
+
+/// How often holders are looked up anew, and silent ones asked again, before a chunk counts as lost.
+const RETRIES: usize = 2;
+
+/// What all chunks of one get share.
+pub(crate) struct GetContext<'a> {
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) dog: Watchdog,
+    pub(crate) counters: GetCounters,
+}
+
+/// What a get has done so far.
+#[derive(Debug, Default)]
+pub(crate) struct GetCounters {
+    pub(crate) pieces_fetched: AtomicU64,
+    pub(crate) pieces_bad: AtomicU64,
+    pub(crate) decoded_chunks: AtomicU64,
+    pub(crate) fetched_bytes: AtomicU64,
+}
+
+/// A chunk as its place in a file asks for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) chunk: ChunkId,
+    pub(crate) code: Code,
+    /// Its plaintext bytes; none when any will do.
+    pub(crate) len: Option<usize>,
+    /// Its place in the file, from 1; 0 is the manifest.
+    pub(crate) number: u64,
+    /// Chunks of the file.
+    pub(crate) of: u64,
+}
+
+type Answer = (NodeId, IndexSet, Instant, Result<(Vec<VerifiedPiece>, u64), NetworkError>);
+
+impl Client {
+    /// Finds a chunk's locator, with ever more effort.
+    pub(crate) async fn find(
+        &self,
+        context: &GetContext<'_>,
+        wanted: Wanted,
+        efforts: &[Effort],
+    ) -> Result<VerifiedLocator, GetError> {
+        let mut asked = 0;
+        for effort in efforts {
+            let located = self.locate(wanted.chunk, *effort, &context.dog).await?;
+            asked = asked.max(located.asked.len());
+            if let Some(locator) = located.locator {
+                let fits = locator.descriptor().code() == wanted.code
+                    && wanted.len.is_none_or(|len| len == locator.descriptor().chunk_len());
+                return if fits { Ok(locator) } else { Err(GetError::WrongChunk { chunk: wanted.chunk }) };
+            }
+        }
+        let Wanted { number, of, .. } = wanted;
+        Err(if number == 0 { GetError::NotFound { asked } } else { GetError::ChunkNotFound { number, of, asked } })
+    }
+
+    /// Fetches and decodes one chunk.
+    pub(crate) async fn fetch_chunk(&self, context: &GetContext<'_>, wanted: Wanted) -> Result<Vec<Bytes>, GetError> {
+        let mut locator = self.find(context, wanted, &[Effort::All, Effort::LookUp, Effort::LookUp]).await?;
+        let descriptor = locator.descriptor().clone();
+        let mut fetch = Fetch::new(&descriptor);
+        fetch.learn(&locator);
+        let mut retries = 0;
+        while !self.fetch_pieces(context, &descriptor, &mut fetch).await {
+            // Custodians asked later may know more holders, and a message may just have been lost.
+            let more = retries < RETRIES && {
+                locator = self.find(context, wanted, &[Effort::LookUp]).await?;
+                fetch.learn(&locator) | fetch.retry_unanswered()
+            };
+            if !more {
+                let (found, needed, offline) = (fetch.found(), descriptor.code().needed(), fetch.silent_holders());
+                let Wanted { number, of, .. } = wanted;
+                return Err(GetError::NotEnoughPieces { number, of, found, needed, offline });
+            }
+            retries += 1;
+        }
+        let pieces = fetch.into_pieces();
+        let decoded = compute(&*self.parts.compute, move || decode(&descriptor, &pieces)).await?;
+        context.counters.decoded_chunks.fetch_add(u64::from(decoded.computed > 0), Ordering::Relaxed);
+        context.dog.feed();
+        Ok(decoded.parts)
+    }
+
+    /// Runs the state machine; says whether there are pieces enough.
+    async fn fetch_pieces(&self, context: &GetContext<'_>, descriptor: &Descriptor, fetch: &mut Fetch) -> bool {
+        let mut answers = FuturesUnordered::new();
+        loop {
+            let late_after = self.options.hedge_after.max(self.scores.usual().unwrap_or_default() * LATE_FACTOR);
+            match fetch.next(Instant::now(), late_after, |node| self.scores.rank(node, Instant::now())) {
+                Step::Ask { node, indices } => {
+                    self.scores.asked(node);
+                    answers.push(self.ask(context, descriptor, node, indices));
+                }
+                Step::Wait(until) => {
+                    let answer = match until {
+                        Some(until) => tokio::time::timeout_at(until, answers.next()).await.ok().flatten(),
+                        None => answers.next().await,
+                    };
+                    if let Some(answer) = answer {
+                        self.take(context, fetch, answer);
+                    }
+                }
+                Step::Done => return true,
+                Step::Exhausted => return false,
+            }
+        }
+    }
+
+    async fn ask(&self, context: &GetContext<'_>, descriptor: &Descriptor, node: NodeId, indices: IndexSet) -> Answer {
+        let (asked, settle) = (Instant::now(), Settle { client: self, node });
+        let want = Want { chunk: descriptor.id(), indices };
+        let answer = match self.network().request(node, Request::Fetch(vec![want])).await {
+            Ok(Response::Fetched(parts)) => {
+                let wanted = parts.into_iter().filter(|p| p.chunk == want.chunk && indices.contains(p.index));
+                let pieces: Vec<_> = wanted.map(|p| Piece { index: p.index, bytes: p.bytes }).collect();
+                let descriptor = descriptor.clone();
+                let checked = compute(&*self.parts.compute, move || check(pieces, &descriptor)).await;
+                if checked.1 > 0 {
+                    self.network().report(node, PeerEvidence::WrongBytes);
+                    context.counters.pieces_bad.fetch_add(checked.1, Ordering::Relaxed);
+                }
+                Ok(checked)
+            }
+            Ok(_) => Err(Self::bad_answer(node)),
+            Err(error) => Err(error),
+        };
+        drop(settle);
+        (node, indices, asked, answer)
+    }
+
+    fn take(&self, context: &GetContext<'_>, fetch: &mut Fetch, (node, indices, asked, answer): Answer) {
+        let miss = match answer {
+            Ok((pieces, bad)) => {
+                if bad > 0 || pieces.is_empty() {
+                    self.scores.failed(node, Instant::now());
+                } else {
+                    self.scores.succeeded(node, asked.elapsed());
+                }
+                for piece in pieces {
+                    let bytes = piece.bytes().len() as u64;
+                    context.counters.pieces_fetched.fetch_add(1, Ordering::Relaxed);
+                    context.counters.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
+                    context.progress.event(ProgressEvent::Fetched(bytes));
+                    context.dog.feed();
+                    fetch.arrived(node, piece);
+                }
+                Miss::Absent
+            }
+            Err(error) => {
+                tracing::debug!(%node, %error, "a holder did not answer");
+                context.dog.note(node, &error);
+                self.scores.failed(node, Instant::now());
+                Miss::Unanswered
+            }
+        };
+        fetch.settled(node, indices, miss);
+    }
+}
+
+/// Counts a request as no longer in flight, also when it is given up.
+struct Settle<'a> {
+    client: &'a Client,
+    node: NodeId,
+}
+
+impl Drop for Settle<'_> {
+    fn drop(&mut self) {
+        self.client.scores.settled(self.node);
+    }
+}
+
+/// The true pieces, and how many were not.
+fn check(pieces: Vec<Piece>, descriptor: &Descriptor) -> (Vec<VerifiedPiece>, u64) {
+    let given = pieces.len();
+    let pieces: Vec<_> = pieces.into_iter().filter_map(|piece| piece.verify(descriptor).ok()).collect();
+    let bad = (given - pieces.len()) as u64;
+    (pieces, bad)
+}

@@ -1,0 +1,163 @@
+//! Why a put, a get or a stat failed: one enum each, with the numbers a user needs to act.
+
+use dsn_core::{
+    erasure::DecodeError,
+    hash::ChunkId,
+    manifest::{ManifestError, TooLongError},
+    ports::NetworkError,
+};
+use thiserror::Error;
+
+use crate::{input::InputError, output::OutputError};
+
+/// Why a file could not be put.
+#[derive(Debug, Error)]
+pub enum PutError {
+    /// The file could not be read to its end as it was at the start.
+    #[error("cannot read the file")]
+    Input(#[source] InputError),
+    /// Longer than any manifest can name.
+    #[error(transparent)]
+    TooLong(#[from] TooLongError),
+    /// Nobody of the network answered.
+    #[error("no farmer can be reached")]
+    NoFarmers(#[source] Option<NetworkError>),
+    /// Too few farmers to keep the promise of `put`.
+    #[error("{have} farmers answer, at least {need} are needed")]
+    TooFewFarmers {
+        /// Farmers with room that answer.
+        have: usize,
+        /// Farmers needed.
+        need: usize,
+    },
+    /// The network is too full.
+    #[error("the file needs {needs} bytes, the network offers {offers}")]
+    NeedsSpace {
+        /// Bytes of all pieces.
+        needs: u64,
+        /// Bytes free on all farmers.
+        offers: u64,
+    },
+    /// Too few pieces of a chunk found a place.
+    #[error("chunk {number}: {stored} of {wanted} pieces stored, {needed} needed; {farmers} farmers answer")]
+    NotEnoughPieces {
+        /// The chunk's place in the file, from 1.
+        number: u64,
+        /// Pieces with receipts.
+        stored: usize,
+        /// Pieces aimed at.
+        wanted: usize,
+        /// Pieces that would have been enough.
+        needed: usize,
+        /// Farmers still answering.
+        farmers: usize,
+    },
+    /// Enough pieces, but on too few farmers to lose any.
+    #[error("chunk {number}: the pieces lie on too few farmers: any {may_vanish} may vanish, {needed} must be able to")]
+    TooFewHolders {
+        /// The chunk's place in the file, from 1.
+        number: u64,
+        /// Farmers that may vanish as things are.
+        may_vanish: usize,
+        /// Farmers that must be able to vanish.
+        needed: usize,
+    },
+    /// Too few custodians keep a chunk's locator.
+    #[error("chunk {number}: {kept} custodians keep its locator, {needed} needed")]
+    NotPublished {
+        /// The chunk's place in the file, from 1.
+        number: u64,
+        /// Custodians that keep it.
+        kept: usize,
+        /// Custodians needed.
+        needed: usize,
+    },
+    /// Too few farmers confirmed the end of the upload.
+    #[error("{confirmed} of {farmers} farmers confirmed the end of the put")]
+    NotCommitted {
+        /// Farmers that confirmed.
+        confirmed: usize,
+        /// Farmers that hold pieces of the file.
+        farmers: usize,
+    },
+    /// Nothing moved for too long.
+    #[error("no progress for {secs} s; {doing}")]
+    Stalled {
+        /// Seconds without progress.
+        secs: u64,
+        /// Who was asked, and what they answered.
+        doing: String,
+    },
+    /// The network failed as a whole.
+    #[error("the network failed")]
+    Network(#[from] NetworkError),
+}
+
+/// Why a file could not be fetched.
+#[derive(Debug, Error)]
+pub enum GetError {
+    /// Nobody knows it.
+    #[error("not found: none of the {asked} nodes asked knows it")]
+    NotFound {
+        /// Nodes that answered that they do not know it.
+        asked: usize,
+    },
+    /// Too few pieces of a chunk are left.
+    #[error("cannot rebuild chunk {number} of {of}: {found} of {needed} pieces found; {offline} known holders offline")]
+    NotEnoughPieces {
+        /// The chunk's place in the file, from 1; 0 is the manifest.
+        number: u64,
+        /// Chunks of the file.
+        of: u64,
+        /// Different pieces found.
+        found: usize,
+        /// Pieces needed.
+        needed: usize,
+        /// Holders that did not answer.
+        offline: usize,
+    },
+    /// A chunk of the file is known to nobody.
+    #[error("cannot rebuild chunk {number} of {of}: none of the {asked} nodes asked knows who holds it")]
+    ChunkNotFound {
+        /// The chunk's place in the file, from 1.
+        number: u64,
+        /// Chunks of the file.
+        of: u64,
+        /// Nodes asked.
+        asked: usize,
+    },
+    /// What the CID names is not a file of ours.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The chunk was made wrong by whoever put it.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The manifest names a chunk of another length or code than its place asks for.
+    #[error("malformed manifest: chunk {chunk} does not fit its place")]
+    WrongChunk {
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// The result cannot be written.
+    #[error("cannot write the file")]
+    Output(#[source] OutputError),
+    /// Nothing moved for too long.
+    #[error("no progress for {secs} s; {doing}")]
+    Stalled {
+        /// Seconds without progress.
+        secs: u64,
+        /// Who was asked, and what they answered.
+        doing: String,
+    },
+    /// The network failed as a whole.
+    #[error("the network failed")]
+    Network(#[from] NetworkError),
+}
+
+/// Why the state of a file could not be told.
+#[derive(Debug, Error)]
+pub enum StatError {
+    /// The file's manifest could not be read.
+    #[error(transparent)]
+    Get(#[from] GetError),
+}

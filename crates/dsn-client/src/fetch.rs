@@ -1,0 +1,192 @@
+//! Which piece to ask of whom, as a state machine without I/O: ask [`Fetch::next`] what to do, tell it what came back.
+//! Data pieces first, since they need no computing; parity when a data piece is late, lost or wrong; good holders before
+//! slow ones, slow before silent ones. Small pieces of one holder are asked for in one message.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use dsn_core::{
+    descriptor::{Code, Descriptor},
+    index_set::IndexSet,
+    limits::{BODIES_MAX_BYTES, DATA_PIECES},
+    locator::VerifiedLocator,
+    node_id::NodeId,
+    piece::VerifiedPiece,
+};
+use tokio::time::Instant;
+
+use crate::scores::Rank;
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask this node for these pieces.
+    Ask {
+        /// The holder.
+        node: NodeId,
+        /// Its pieces; never empty.
+        indices: IndexSet,
+    },
+    /// Wait for an answer, until then if a time is given.
+    Wait(Option<Instant>),
+    /// There are pieces enough.
+    Done,
+    /// Nobody is left to ask and no answer is due.
+    Exhausted,
+}
+
+/// One chunk being fetched.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    needed: usize,
+    per_message: usize,
+    rep: bool,
+    holders: BTreeMap<NodeId, IndexSet>,
+    got: BTreeMap<u8, VerifiedPiece>,
+    due: BTreeMap<(NodeId, u8), Instant>,
+    failed: BTreeMap<(NodeId, u8), Miss>,
+}
+
+/// Why a piece did not come from a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// It answered without the piece, or with other bytes.
+    Absent,
+    /// It did not answer; it may the next time.
+    Unanswered,
+}
+
+/// One holder's piece that could be asked for; the smallest is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Choice {
+    down: bool,
+    slow: bool,
+    parity: bool,
+    in_flight: usize,
+    index: u8,
+    node: NodeId,
+}
+
+impl Fetch {
+    pub(crate) fn new(descriptor: &Descriptor) -> Self {
+        Self {
+            needed: descriptor.code().needed(),
+            per_message: (BODIES_MAX_BYTES / descriptor.piece_len()).max(1),
+            rep: descriptor.code() == Code::Rep,
+            holders: BTreeMap::new(),
+            got: BTreeMap::new(),
+            due: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Learns who holds what; says whether anything was new.
+    pub(crate) fn learn(&mut self, locator: &VerifiedLocator) -> bool {
+        let before = self.holders.clone();
+        for (node, set) in locator.holders() {
+            let held = self.holders.entry(node).or_default();
+            *held = held.union(set);
+        }
+        self.holders != before
+    }
+
+    /// What to do at `now`, given how good each holder is and after how long an answer is late.
+    pub(crate) fn next(&mut self, now: Instant, late_after: Duration, rank: impl Fn(NodeId) -> Rank) -> Step {
+        if self.got.len() >= self.needed {
+            return Step::Done;
+        }
+        let on_time: BTreeSet<u8> =
+            self.due.iter().filter(|(_, since)| **since + late_after > now).map(|((_, index), _)| *index).collect();
+        if self.got.len() + on_time.len() < self.needed {
+            let missing = self.needed - self.got.len() - on_time.len();
+            if let Some(choice) = self.choices(&on_time, rank).min() {
+                return self.ask(choice, missing, &on_time, now);
+            }
+            if self.due.is_empty() {
+                return Step::Exhausted;
+            }
+        }
+        Step::Wait(self.due.values().map(|since| *since + late_after).filter(|late| *late > now).min())
+    }
+
+    /// Pieces not there and not on their way in time, at holders not asked for them yet.
+    fn choices<'a>(
+        &'a self,
+        on_time: &'a BTreeSet<u8>,
+        rank: impl Fn(NodeId) -> Rank,
+    ) -> impl Iterator<Item = Choice> + 'a {
+        let ranked: Vec<_> = self.holders.iter().map(|(node, set)| (*node, *set, rank(*node))).collect();
+        ranked.into_iter().flat_map(move |(node, set, rank)| {
+            let open = set.iter().filter(move |index| self.open(node, *index, on_time));
+            open.map(move |index| {
+                let parity = usize::from(index) >= DATA_PIECES;
+                Choice { down: rank.down, slow: rank.slow, parity, in_flight: rank.in_flight, index, node }
+            })
+        })
+    }
+
+    fn open(&self, node: NodeId, index: u8, on_time: &BTreeSet<u8>) -> bool {
+        let key = (node, index);
+        !self.got.contains_key(&index)
+            && !on_time.contains(&index)
+            && !self.due.contains_key(&key)
+            && !self.failed.contains_key(&key)
+    }
+
+    fn ask(&mut self, choice: Choice, missing: usize, on_time: &BTreeSet<u8>, now: Instant) -> Step {
+        let node = choice.node;
+        let same_kind = |index: &u8| (usize::from(*index) >= DATA_PIECES) == choice.parity;
+        let held = self.holders.get(&node).copied().unwrap_or_default();
+        let more = held.iter().filter(same_kind).filter(|i| *i != choice.index && self.open(node, *i, on_time));
+        let most = self.per_message.min(missing);
+        let indices: IndexSet = [choice.index].into_iter().chain(more).take(most).collect();
+        indices.iter().for_each(|index| {
+            self.due.insert((node, index), now);
+        });
+        Step::Ask { node, indices }
+    }
+
+    /// A piece came.
+    pub(crate) fn arrived(&mut self, node: NodeId, piece: VerifiedPiece) {
+        self.due.remove(&(node, piece.index()));
+        self.got.insert(piece.index(), piece);
+    }
+
+    /// The request is over: those of its pieces that have not come will not come from this holder.
+    pub(crate) fn settled(&mut self, node: NodeId, indices: IndexSet, miss: Miss) {
+        for index in indices.iter() {
+            if self.due.remove(&(node, index)).is_some() {
+                self.failed.insert((node, index), miss);
+            }
+        }
+    }
+
+    /// Gives holders that did not answer another chance; says whether there are any.
+    pub(crate) fn retry_unanswered(&mut self) -> bool {
+        let before = self.failed.len();
+        self.failed.retain(|_, miss| *miss == Miss::Absent);
+        self.failed.len() < before
+    }
+
+    /// Different pieces there are; copies for `rep`.
+    pub(crate) fn found(&self) -> usize {
+        self.got.len()
+    }
+
+    /// Holders that did not answer.
+    pub(crate) fn silent_holders(&self) -> usize {
+        let silent = self.failed.iter().filter(|(_, miss)| **miss == Miss::Unanswered);
+        silent.map(|((node, _), _)| *node).collect::<BTreeSet<_>>().len()
+    }
+
+    /// The pieces, once done.
+    pub(crate) fn into_pieces(self) -> Vec<VerifiedPiece> {
+        debug_assert!(!self.rep || self.got.len() <= 1);
+        self.got.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

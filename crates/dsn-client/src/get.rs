@@ -1,0 +1,198 @@
+//! `get`: a CID to a file. The root chunk gives the manifest, the manifest the chunks; a few are fetched ahead, written in
+//! order. What an earlier run left behind is checked against the descriptors and kept.
+
+use std::sync::atomic::Ordering;
+
+use bytes::{Bytes, BytesMut};
+use dsn_core::{
+    chunk::{chunk_count, chunk_len, chunk_offset},
+    cid::Cid,
+    descriptor::Code,
+    erasure::is_chunk,
+    hash::ChunkId,
+    manifest::{ChunkList, Manifest, ids},
+    ports::compute,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::{
+    client::Client,
+    custodians::Effort,
+    download::{GetContext, GetCounters, Wanted},
+    error::GetError,
+    output::{Output, OutputError},
+    progress::{Progress, ProgressEvent},
+    watchdog::Watchdog,
+};
+
+/// What a get has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetReport {
+    /// The file's name.
+    pub cid: Cid,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// True pieces received.
+    pub pieces_fetched: u64,
+    /// Pieces received with other bytes than they should have.
+    pub pieces_bad: u64,
+    /// Chunks that had to be computed from parity.
+    pub decoded_chunks: u64,
+    /// Bytes of the file kept from an earlier run.
+    pub resumed_bytes: u64,
+    /// Bytes of pieces received.
+    pub wire_bytes: u64,
+}
+
+impl Client {
+    /// Fetches a file into `output`. Dropping the future leaves in `output` what was written so far.
+    ///
+    /// # Errors
+    /// See [`GetError`]. `output` is finished only after the last byte was checked.
+    pub async fn get(&self, cid: Cid, output: &mut dyn Output, progress: &dyn Progress) -> Result<GetReport, GetError> {
+        let context = self.get_context(progress);
+        let get = self.get_guarded(&context, cid, output);
+        context.dog.guard(get).await.unwrap_or_else(|s| Err(GetError::Stalled { secs: s.secs, doing: s.doing }))
+    }
+
+    pub(crate) fn get_context<'a>(&self, progress: &'a dyn Progress) -> GetContext<'a> {
+        GetContext { progress, dog: Watchdog::new(self.options.stall_after), counters: GetCounters::default() }
+    }
+
+    async fn get_guarded(
+        &self,
+        context: &GetContext<'_>,
+        cid: Cid,
+        output: &mut dyn Output,
+    ) -> Result<GetReport, GetError> {
+        let manifest = self.manifest(context, cid).await?;
+        let bytes = manifest.total_len();
+        context.progress.event(ProgressEvent::Total(bytes));
+        output.begin(bytes).await?;
+        let mut resumed_bytes = 0;
+        match manifest {
+            Manifest::Inline(content) => {
+                output.write(vec![content]).await?;
+                context.progress.event(ProgressEvent::Written(bytes));
+            }
+            Manifest::List(list) => {
+                let ids = self.content_ids(context, list).await?;
+                resumed_bytes = self.keep(context, &ids, bytes, output).await?;
+                self.write_rest(context, &ids, bytes, resumed_bytes, output).await?;
+            }
+        }
+        output.finish().await?;
+        let counters = &context.counters;
+        Ok(GetReport {
+            cid,
+            bytes,
+            pieces_fetched: counters.pieces_fetched.load(Ordering::Relaxed),
+            pieces_bad: counters.pieces_bad.load(Ordering::Relaxed),
+            decoded_chunks: counters.decoded_chunks.load(Ordering::Relaxed),
+            resumed_bytes,
+            wire_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Fetches and reads the root chunk.
+    pub(crate) async fn manifest(&self, context: &GetContext<'_>, cid: Cid) -> Result<Manifest, GetError> {
+        let wanted = Wanted { chunk: cid.0, code: Code::Rep, len: None, number: 0, of: 0 };
+        let parts = self.fetch_chunk(context, wanted).await?;
+        Ok(Manifest::decode(&join(parts))?)
+    }
+
+    /// The ids of the chunks that hold the file's bytes: those of the list, or those in the chunks that it names.
+    pub(crate) async fn content_ids(
+        &self,
+        context: &GetContext<'_>,
+        list: ChunkList,
+    ) -> Result<Vec<ChunkId>, GetError> {
+        if list.level() == 0 {
+            return Ok(list.ids().collect());
+        }
+        let all: Vec<ChunkId> = list.ids().collect();
+        let fetched = self.chunks(context, &all, list.content_len(), 0);
+        let raw: Vec<Vec<Bytes>> = fetched.try_collect().await?;
+        Ok(ids(&join(raw.into_iter().flatten().collect())).collect())
+    }
+
+    /// The chunks of a content of `len` bytes from number `first` on, in order, a few fetched ahead.
+    fn chunks<'a>(
+        &'a self,
+        context: &'a GetContext<'_>,
+        ids: &'a [ChunkId],
+        len: u64,
+        first: u64,
+    ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + 'a {
+        let of = chunk_count(len);
+        let wanted = (0..).zip(ids).skip_while(move |(index, _)| *index < first);
+        stream::iter(wanted)
+            .map(move |(index, chunk)| {
+                let len = Some(chunk_len(len, index));
+                self.fetch_chunk(context, Wanted { chunk: *chunk, code: Code::Rs16Of48, len, number: index + 1, of })
+            })
+            .buffered(self.options.get_chunks_in_flight)
+    }
+
+    /// Checks what an earlier run left behind; gives the bytes that may stay.
+    async fn keep(
+        &self,
+        context: &GetContext<'_>,
+        ids: &[ChunkId],
+        total: u64,
+        output: &mut dyn Output,
+    ) -> Result<u64, GetError> {
+        let of = chunk_count(total);
+        for (index, chunk) in (0..).zip(ids) {
+            let (offset, len) = (chunk_offset(index), chunk_len(total, index));
+            let Some(bytes) = output.existing(offset, len).await? else { return Ok(offset) };
+            let wanted = Wanted { chunk: *chunk, code: Code::Rs16Of48, len: Some(len), number: index + 1, of };
+            let locator = self.find(context, wanted, &[Effort::All, Effort::LookUp]).await?;
+            let descriptor = locator.descriptor().clone();
+            if !compute(&*self.parts.compute, move || is_chunk(&descriptor, &bytes)).await {
+                return Ok(offset);
+            }
+            context.progress.event(ProgressEvent::Resumed(len as u64));
+        }
+        Ok(total)
+    }
+
+    async fn write_rest(
+        &self,
+        context: &GetContext<'_>,
+        ids: &[ChunkId],
+        total: u64,
+        from: u64,
+        output: &mut dyn Output,
+    ) -> Result<(), GetError> {
+        let first = chunk_count(from);
+        output.resume_at(from).await?;
+        let mut chunks = std::pin::pin!(self.chunks(context, ids, total, first));
+        while let Some(parts) = chunks.try_next().await? {
+            let bytes = parts.iter().map(|part| part.len() as u64).sum();
+            // A reader that takes its time (a pager behind a pipe) is no stall of the network.
+            context.dog.pause(output.write(parts)).await?;
+            context.progress.event(ProgressEvent::Written(bytes));
+        }
+        Ok(())
+    }
+}
+
+fn join(parts: Vec<Bytes>) -> Bytes {
+    match <[Bytes; 1]>::try_from(parts) {
+        Ok([one]) => one,
+        Err(parts) => parts
+            .iter()
+            .fold(BytesMut::new(), |mut all, part| {
+                all.extend_from_slice(part);
+                all
+            })
+            .freeze(),
+    }
+}
+
+impl From<OutputError> for GetError {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
+    }
+}

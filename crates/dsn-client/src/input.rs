@@ -1,0 +1,214 @@
+//! Where a put reads from: a file, a pipe, memory. Chunk by chunk, so that any length fits constant memory; a file that
+//! changes while it is read is noticed at the end.
+
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use dsn_core::limits::CHUNK_MAX_BYTES;
+use thiserror::Error;
+
+/// Something to put.
+#[async_trait]
+pub trait Input: Send {
+    /// Bytes of it, when that is known.
+    fn size(&self) -> Option<u64>;
+
+    /// The next 16 MiB; fewer only at the end, none after it. Dropping the future may lose what was read.
+    async fn read_chunk(&mut self) -> Result<BytesMut, InputError>;
+
+    /// Called after the last chunk: whether what was read is what there was.
+    fn finish(&mut self) -> Result<(), InputError>;
+}
+
+/// Why something could not be read.
+#[derive(Debug, Error)]
+pub enum InputError {
+    /// Not there, not allowed, or the disk failed.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file; `-` for a pipe.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder.
+    #[error("{} is a folder", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A device, a FIFO or a socket.
+    #[error("{} is not a regular file", path.display())]
+    Special {
+        /// The device, FIFO or socket.
+        path: PathBuf,
+    },
+    /// It changed during the put.
+    #[error("{} changed during put", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Reads until the buffer holds a whole chunk or the end comes.
+fn fill(reader: &mut impl Read) -> io::Result<BytesMut> {
+    let mut chunk = BytesMut::with_capacity(CHUNK_MAX_BYTES);
+    let mut limited = reader.take(CHUNK_MAX_BYTES as u64);
+    // Growing the zeroed part step by step keeps a short file from touching 16 MiB.
+    loop {
+        let start = chunk.len();
+        let step = if start == 0 { FIRST_READ_BYTES } else { CHUNK_MAX_BYTES - start };
+        if step == 0 {
+            return Ok(chunk);
+        }
+        chunk.resize(start + step, 0);
+        let mut filled = start;
+        while filled < chunk.len() {
+            match limited.read(&mut chunk[filled..]) {
+                Ok(0) => {
+                    chunk.truncate(filled);
+                    return Ok(chunk);
+                }
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// First bytes read of a chunk, so that small files stay small in memory.
+const FIRST_READ_BYTES: usize = 128 * 1024;
+
+async fn fill_blocking<R: Read + Send + 'static>(reader: &mut Option<R>) -> io::Result<BytesMut> {
+    let mut taken = reader.take().ok_or_else(|| io::Error::other("an earlier read was given up"))?;
+    let work = move || {
+        let chunk = fill(&mut taken);
+        (taken, chunk)
+    };
+    let (back, chunk) = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
+    *reader = Some(back);
+    chunk
+}
+
+/// A regular file.
+#[derive(Debug)]
+pub struct FileInput {
+    path: PathBuf,
+    file: Option<File>,
+    read_bytes: u64,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileInput {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable, a folder or special.
+    pub fn open(path: &Path) -> Result<Self, InputError> {
+        let read = |source| InputError::Read { path: path.into(), source };
+        let meta = std::fs::metadata(path).map_err(read)?;
+        if meta.is_dir() {
+            return Err(InputError::Folder { path: path.into() });
+        }
+        if !meta.is_file() {
+            return Err(InputError::Special { path: path.into() });
+        }
+        let file = File::open(path).map_err(read)?;
+        let meta = file.metadata().map_err(read)?;
+        let (size, modified) = (meta.len(), meta.modified().ok());
+        Ok(Self { path: path.into(), file: Some(file), read_bytes: 0, size, modified })
+    }
+
+    fn unchanged(&self, now: &Metadata) -> bool {
+        now.len() == self.size && now.modified().ok() == self.modified && self.read_bytes == self.size
+    }
+}
+
+#[async_trait]
+impl Input for FileInput {
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
+        let chunk = fill_blocking(&mut self.file).await;
+        let chunk = chunk.map_err(|source| InputError::Read { path: self.path.clone(), source })?;
+        self.read_bytes += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    fn finish(&mut self) -> Result<(), InputError> {
+        let now = std::fs::metadata(&self.path);
+        let now = now.map_err(|source| InputError::Read { path: self.path.clone(), source })?;
+        if self.unchanged(&now) { Ok(()) } else { Err(InputError::Changed { path: self.path.clone() }) }
+    }
+}
+
+/// Anything that can be read once, such as standard input.
+#[derive(Debug)]
+pub struct PipeInput<R> {
+    reader: Option<R>,
+}
+
+impl<R: Read + Send + 'static> PipeInput<R> {
+    /// Reads from `reader`.
+    pub fn new(reader: R) -> Self {
+        Self { reader: Some(reader) }
+    }
+}
+
+#[async_trait]
+impl<R: Read + Send + 'static> Input for PipeInput<R> {
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
+        let chunk = fill_blocking(&mut self.reader).await;
+        chunk.map_err(|source| InputError::Read { path: "-".into(), source })
+    }
+
+    fn finish(&mut self) -> Result<(), InputError> {
+        Ok(())
+    }
+}
+
+/// Bytes in memory, for tests and the simulator: no thread is involved.
+#[derive(Debug)]
+pub struct MemoryInput {
+    size: u64,
+    rest: Bytes,
+}
+
+impl MemoryInput {
+    /// Puts these bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        Self { size: bytes.len() as u64, rest: bytes }
+    }
+}
+
+#[async_trait]
+impl Input for MemoryInput {
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
+        let len = self.rest.len().min(CHUNK_MAX_BYTES);
+        Ok(BytesMut::from(&self.rest.split_to(len)[..]))
+    }
+
+    fn finish(&mut self) -> Result<(), InputError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! What callers may choose. Plain values: whoever reads a configuration builds these.
+
+use std::time::Duration;
+
+use dsn_core::redundancy::Class;
+
+/// How a client works, whatever it does.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Chunks encoded or on their way at once; each takes up to 48 MiB while it is placed.
+    pub put_chunks_in_flight: usize,
+    /// Chunks fetched ahead of the one being written; each takes up to 16 MiB, or 32 MiB while it is decoded.
+    pub get_chunks_in_flight: usize,
+    /// The longest wait without any progress.
+    pub stall_after: Duration,
+    /// A piece that takes longer than this, and than four times the usual, is asked for elsewhere too.
+    pub hedge_after: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            put_chunks_in_flight: 4,
+            get_chunks_in_flight: 4,
+            stall_after: Duration::from_secs(60),
+            hedge_after: Duration::from_millis(500),
+        }
+    }
+}
+
+/// How one file is put.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions {
+    /// The redundancy asked for.
+    pub class: Class,
+    /// What to do with too few farmers for the rule of `put`.
+    pub safety: Safety,
+}
+
+/// What to do with too few farmers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Safety {
+    /// Fail.
+    #[default]
+    Required,
+    /// Accept what suffices to read the file now.
+    Waived,
+}
+
+/// How one file is fetched.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GetOptions {}

@@ -1,0 +1,278 @@
+//! `put`: a file to a CID. Chunks are read in order, a few of them coded and placed at once, their ids collected into the
+//! list, the list into the root chunk. Exit 0 of the command means: every chunk reached the rule of `place`, its locator
+//! is kept, and the farmers know that the upload is complete. Interrupted, it goes on where it was: what farmers hold is
+//! found again and not sent twice.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use dsn_core::{
+    chunk::{chunk_count, chunk_len},
+    cid::Cid,
+    descriptor::Code,
+    erasure::{EncodedChunk, encode},
+    hash::ChunkId,
+    limits::{INLINE_MAX_BYTES, OFFER_MAX_CHUNKS},
+    manifest::{ChunkList, Manifest, level_for},
+    node_id::NodeId,
+    ports::compute,
+    redundancy::{must_vanish, target},
+    rpc::{Commit, PutId, Request, Response},
+};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+
+use crate::{
+    batch::Batcher,
+    client::Client,
+    custodians::Effort,
+    error::PutError,
+    input::{Input, InputError, MemoryInput},
+    options::{PutOptions, Safety},
+    progress::{Progress, ProgressEvent},
+    upload::{PutContext, StoredChunk},
+    watchdog::Watchdog,
+};
+
+/// How often a farmer is asked to confirm the end of an upload.
+const COMMIT_TRIES: usize = 3;
+
+/// What a put has reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutReport {
+    /// The file's name from now on.
+    pub cid: Cid,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Its chunks, manifests included.
+    pub chunks: u64,
+    /// Pieces on farmers.
+    pub pieces: u64,
+    /// Bytes of those.
+    pub stored_bytes: u64,
+    /// Farmers that hold them.
+    pub farmers: usize,
+    /// Farmers that may vanish, whichever they are, before a chunk cannot be read.
+    pub may_vanish: usize,
+    /// Chunks of which nothing had to be sent.
+    pub resumed_chunks: u64,
+    /// Bytes of pieces sent.
+    pub wire_bytes: u64,
+}
+
+#[derive(Default)]
+struct Totals {
+    chunks: u64,
+    pieces: u64,
+    stored_bytes: u64,
+    sent_bytes: u64,
+    resumed_chunks: u64,
+    may_vanish: Option<usize>,
+    holders: BTreeSet<NodeId>,
+}
+
+impl Totals {
+    fn add(&mut self, stored: StoredChunk) {
+        self.chunks += 1;
+        self.pieces += stored.pieces as u64;
+        self.stored_bytes += stored.stored_bytes;
+        self.sent_bytes += stored.sent_bytes;
+        self.resumed_chunks += u64::from(stored.sent_bytes == 0);
+        self.may_vanish = Some(self.may_vanish.map_or(stored.may_vanish, |least| least.min(stored.may_vanish)));
+        self.holders.extend(stored.holders);
+    }
+}
+
+impl Client {
+    /// Stores what `input` gives and names it. Dropping the future keeps what is stored so far.
+    ///
+    /// # Errors
+    /// See [`PutError`]; chunks finished before the error stay published.
+    pub async fn put(
+        &self,
+        input: &mut dyn Input,
+        options: PutOptions,
+        progress: &dyn Progress,
+    ) -> Result<PutReport, PutError> {
+        let dog = Watchdog::new(self.options.stall_after);
+        let directory = self.directory(&dog).await.map_err(|error| PutError::NoFarmers(Some(error)))?;
+        let farmers = directory.answering().len();
+        let need = if options.safety == Safety::Waived { 1 } else { 2 };
+        if farmers == 0 {
+            return Err(PutError::NoFarmers(None));
+        }
+        if farmers < need {
+            return Err(PutError::TooFewFarmers { have: farmers, need });
+        }
+        let mut put_id = PutId([0; 16]);
+        self.parts.environment.fill_random(&mut put_id.0);
+        let context = PutContext { put_id, options, directory, offers: Batcher::new(OFFER_MAX_CHUNKS), progress, dog };
+        let put = self.put_guarded(&context, input);
+        context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
+    }
+
+    async fn put_guarded(&self, context: &PutContext<'_>, input: &mut dyn Input) -> Result<PutReport, PutError> {
+        if let Some(size) = input.size() {
+            context.progress.event(ProgressEvent::Total(size));
+            level_for(size)?;
+        }
+        let mut totals = Totals::default();
+        let first = context.dog.pause(input.read_chunk()).await?;
+        let bytes;
+        let manifest = if first.len() <= INLINE_MAX_BYTES {
+            bytes = first.len() as u64;
+            input.finish()?;
+            Manifest::Inline(first.freeze())
+        } else {
+            let (ids, total) = self.put_content(context, input, first, &mut totals).await?;
+            bytes = total;
+            Manifest::List(self.put_list(context, total, ids, &mut totals).await?)
+        };
+        let number = totals.chunks + 1;
+        let root = self.encode(context, Code::Rep, BytesMut::from(&manifest.encode()[..])).await;
+        let root = self.store_chunk(context, root, number).await?;
+        let cid = Cid(root.chunk);
+        totals.add(root);
+        let may_vanish = self.commit(context, cid, &totals).await?;
+        Ok(PutReport {
+            cid,
+            bytes,
+            chunks: totals.chunks,
+            pieces: totals.pieces,
+            stored_bytes: totals.stored_bytes,
+            farmers: totals.holders.len(),
+            may_vanish,
+            resumed_chunks: totals.resumed_chunks,
+            wire_bytes: totals.sent_bytes,
+        })
+    }
+
+    /// Stores a content of any length; gives the raw ids of its chunks and its length.
+    async fn put_content(
+        &self,
+        context: &PutContext<'_>,
+        input: &mut dyn Input,
+        first: BytesMut,
+        totals: &mut Totals,
+    ) -> Result<(Vec<u8>, u64), PutError> {
+        let (size, start) = (input.size(), totals.chunks);
+        let mut bytes = 0;
+        let mut ids = Vec::new();
+        {
+            let chunks = chunks_of(context, input, first);
+            let numbered = chunks.enumerate().map(|(i, chunk)| chunk.map(|chunk| (start + i as u64 + 1, chunk)));
+            let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, size, number, chunk));
+            let mut stored = std::pin::pin!(stored.try_buffered(self.options.put_chunks_in_flight));
+            while let Some((stored, len)) = stored.try_next().await? {
+                ids.extend_from_slice(stored.chunk.as_bytes());
+                bytes += len;
+                totals.add(stored);
+            }
+        }
+        input.finish()?;
+        Ok((ids, bytes))
+    }
+
+    async fn put_data_chunk(
+        &self,
+        context: &PutContext<'_>,
+        size: Option<u64>,
+        number: u64,
+        chunk: BytesMut,
+    ) -> Result<(StoredChunk, u64), PutError> {
+        let len = chunk.len() as u64;
+        let encoded = self.encode(context, Code::Rs16Of48, chunk).await;
+        if number == 1 {
+            self.check_space(context, size, encoded.descriptor.id()).await?;
+        }
+        let stored = self.store_chunk(context, encoded, number).await?;
+        let event = if stored.sent_bytes == 0 { ProgressEvent::Resumed(len) } else { ProgressEvent::Confirmed(len) };
+        context.progress.event(event);
+        Ok((stored, len))
+    }
+
+    async fn encode(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
+        let len = chunk.len() as u64;
+        let encoded = compute(&*self.parts.compute, move || encode(code, chunk)).await;
+        context.dog.feed();
+        if code == Code::Rs16Of48 {
+            context.progress.event(ProgressEvent::Encoded(len));
+        }
+        encoded
+    }
+
+    /// A list names the chunks; when it is too long, the raw ids are themselves a content.
+    async fn put_list(
+        &self,
+        context: &PutContext<'_>,
+        total: u64,
+        ids: Vec<u8>,
+        totals: &mut Totals,
+    ) -> Result<ChunkList, PutError> {
+        let level = level_for(total)?;
+        let mut ids = Bytes::from(ids);
+        for _ in 0..level {
+            let mut input = MemoryInput::new(ids);
+            let first = input.read_chunk().await?;
+            ids = Box::pin(self.put_content(context, &mut input, first, totals)).await?.0.into();
+        }
+        debug_assert_eq!(ids.len() as u64 % 32, 0);
+        Ok(ChunkList::new(level, total, ids))
+    }
+
+    /// Says before the upload that the network is too full for it; unless the first chunk is known already: then this
+    /// is a resumed put, and how much of it needs no more room shows as it goes on.
+    async fn check_space(&self, context: &PutContext<'_>, size: Option<u64>, first: ChunkId) -> Result<(), PutError> {
+        let Some(size) = size else { return Ok(()) };
+        let place = target(Code::Rs16Of48, context.options.class, context.directory.with_room().len()).place;
+        let piece_bytes = |index| Code::Rs16Of48.piece_len(chunk_len(size, index)) as u64;
+        let last = chunk_count(size).saturating_sub(1);
+        let needs = (last.saturating_mul(piece_bytes(0)) + piece_bytes(last)).saturating_mul(place as u64);
+        let offers = context.directory.free_bytes();
+        let fits = needs <= offers || self.locate(first, Effort::Quick, &context.dog).await?.locator.is_some();
+        if fits { Ok(()) } else { Err(PutError::NeedsSpace { needs, offers }) }
+    }
+
+    /// Tells every holder that the upload is complete. Says how many farmers may vanish: those that did not confirm may
+    /// drop their pieces after a day, so they count as gone.
+    async fn commit(&self, context: &PutContext<'_>, root: Cid, totals: &Totals) -> Result<usize, PutError> {
+        let commit = Commit { put_id: context.put_id, root };
+        let asked = totals.holders.iter().map(|farmer| async move {
+            for _ in 0..COMMIT_TRIES {
+                match self.network().request(*farmer, Request::Commit(commit)).await {
+                    Ok(Response::Committed { .. }) => return true,
+                    Ok(_) => {}
+                    Err(error) => context.dog.note(*farmer, &error),
+                }
+            }
+            false
+        });
+        let answers = futures::future::join_all(asked).await;
+        context.dog.feed();
+        let (farmers, confirmed) = (answers.len(), answers.iter().filter(|confirmed| **confirmed).count());
+        let vanish = totals.may_vanish.unwrap_or(0);
+        let left = vanish.checked_sub(farmers - confirmed);
+        let needed = if context.options.safety == Safety::Waived { 0 } else { must_vanish(farmers) };
+        left.filter(|left| *left >= needed).ok_or(PutError::NotCommitted { confirmed, farmers })
+    }
+}
+
+/// The chunks of an input of which the first has been read already.
+fn chunks_of<'a>(
+    context: &'a PutContext<'_>,
+    input: &'a mut dyn Input,
+    first: BytesMut,
+) -> impl Stream<Item = Result<BytesMut, PutError>> + 'a {
+    stream::try_unfold((input, Some(first)), async |(input, first)| {
+        let chunk = match first {
+            Some(chunk) => chunk,
+            None => context.dog.pause(input.read_chunk()).await?,
+        };
+        Ok((!chunk.is_empty()).then_some((chunk, (input, None))))
+    })
+}
+
+impl From<InputError> for PutError {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}

@@ -1,0 +1,98 @@
+//! No command hangs: every sign of progress feeds the dog; without one for long enough the operation ends with what it
+//! was waiting for.
+
+use std::{collections::BTreeMap, future::Future, sync::Mutex, time::Duration};
+
+use dsn_core::{node_id::NodeId, ports::NetworkError};
+use tokio::time::Instant;
+
+/// Nodes listed in the message of a stalled operation.
+const LISTED_NODES: usize = 5;
+
+/// A paused dog is looked at again after this long.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Watches over one operation.
+pub(crate) struct Watchdog {
+    stall_after: Duration,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    fed: Instant,
+    paused: bool,
+    last_errors: BTreeMap<NodeId, String>,
+}
+
+/// Nothing moved.
+pub(crate) struct Stalled {
+    pub(crate) secs: u64,
+    pub(crate) doing: String,
+}
+
+impl Watchdog {
+    pub(crate) fn new(stall_after: Duration) -> Self {
+        Self {
+            stall_after,
+            inner: Mutex::new(Inner { fed: Instant::now(), paused: false, last_errors: BTreeMap::new() }),
+        }
+    }
+
+    /// Something moved.
+    pub(crate) fn feed(&self) {
+        self.inner.lock().expect("no panic while locked").fed = Instant::now();
+    }
+
+    /// Waits for something that is not the network (a pipe somebody types into) without counting the time.
+    pub(crate) async fn pause<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.inner.lock().expect("no panic while locked").paused = true;
+        let output = wait.await;
+        let mut inner = self.inner.lock().expect("no panic while locked");
+        (inner.paused, inner.fed) = (false, Instant::now());
+        output
+    }
+
+    fn starved(&self) -> bool {
+        let inner = self.inner.lock().expect("no panic while locked");
+        !inner.paused && inner.fed + self.stall_after <= Instant::now()
+    }
+
+    /// A node failed; kept for the message.
+    pub(crate) fn note(&self, node: NodeId, error: &NetworkError) {
+        self.inner.lock().expect("no panic while locked").last_errors.insert(node, error.to_string());
+    }
+
+    fn fed(&self) -> Instant {
+        self.inner.lock().expect("no panic while locked").fed
+    }
+
+    fn stalled(&self) -> Stalled {
+        let inner = self.inner.lock().expect("no panic while locked");
+        let mut doing = if inner.last_errors.is_empty() {
+            "waiting for answers".to_owned()
+        } else {
+            inner.last_errors.values().take(LISTED_NODES).cloned().collect::<Vec<_>>().join("; ")
+        };
+        if inner.last_errors.len() > LISTED_NODES {
+            doing.push_str(&format!("; and {} more", inner.last_errors.len() - LISTED_NODES));
+        }
+        Stalled { secs: self.stall_after.as_secs(), doing }
+    }
+
+    /// Runs `operation` until it ends or nothing moves for too long.
+    pub(crate) async fn guard<T>(&self, operation: impl Future<Output = T>) -> Result<T, Stalled> {
+        tokio::pin!(operation);
+        loop {
+            let deadline = (self.fed() + self.stall_after).max(Instant::now() + CHECK_AGAIN);
+            tokio::select! {
+                biased;
+                output = &mut operation => return Ok(output),
+                () = tokio::time::sleep_until(deadline) => {
+                    if self.starved() {
+                        return Err(self.stalled());
+                    }
+                }
+            }
+        }
+    }
+}

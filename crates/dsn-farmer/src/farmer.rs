@@ -1,0 +1,133 @@
+//! The farmer itself: its parts, its word about itself, and the dispatch of requests to the rooms that serve them.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use dsn_core::{
+    identity::Identity,
+    network_name::NetworkName,
+    node_id::NodeId,
+    ports::{Compute, Environment, Handler, PieceStore},
+    record::{RecordBody, Role},
+    rpc::{FarmerInfo, Refusal, Request, Response, StoreHeader},
+};
+
+use crate::{
+    custodian::Custodian,
+    grants::Grants,
+    options::{Disk, FarmerOptions},
+    status::Counters,
+};
+
+/// What a farmer is made of.
+#[derive(Clone)]
+pub struct FarmerParts {
+    /// Where pieces are kept.
+    pub store: Arc<dyn PieceStore>,
+    /// The disk under it.
+    pub disk: Arc<dyn Disk>,
+    /// Where hashing runs.
+    pub compute: Arc<dyn Compute>,
+    /// Clock and randomness.
+    pub environment: Arc<dyn Environment>,
+    /// Who it is.
+    pub identity: Identity,
+    /// The network it is in.
+    pub network_name: NetworkName,
+}
+
+/// Lends space to a network.
+pub struct Farmer {
+    pub(crate) parts: FarmerParts,
+    pub(crate) options: FarmerOptions,
+    pub(crate) grants: Mutex<Grants>,
+    pub(crate) custodian: Custodian,
+    pub(crate) counters: Counters,
+    addresses: Mutex<Vec<bytes::Bytes>>,
+    record_seq: AtomicU64,
+}
+
+impl Farmer {
+    /// A farmer on these ports; needs a running tokio runtime.
+    pub fn new(parts: FarmerParts, options: FarmerOptions) -> Self {
+        let custodian = Custodian::start(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.environment),
+            parts.network_name.clone(),
+            options.max_locators,
+        );
+        let record_seq = AtomicU64::new(parts.environment.unix_secs());
+        let addresses = Mutex::new(options.addresses.clone());
+        let (grants, counters) = (Mutex::default(), Counters::default());
+        Self { parts, options, grants, custodian, counters, addresses, record_seq }
+    }
+
+    /// Tells under which addresses (binary multiaddrs) others reach it from now on.
+    pub fn set_addresses(&self, addresses: Vec<bytes::Bytes>) {
+        *self.addresses.lock().expect("no panic while locked") = addresses;
+        self.record_seq.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Stops its tasks. Requests that come later are refused; what was acknowledged is durable.
+    pub fn stop(&self) {
+        self.custodian.stop();
+    }
+
+    /// Bytes it would still take: its reservation less what is used and granted, and never into the disk's reserve.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.free_beside(&mut self.grants.lock().expect("no panic while locked"))
+    }
+
+    /// The same for a caller that holds the grants, so that no two offers get the same room.
+    pub(crate) fn free_beside(&self, grants: &mut Grants) -> u64 {
+        let granted = grants.sweep(self.parts.environment.unix_secs());
+        let used = self.parts.store.space().used_bytes.saturating_add(granted);
+        let lent = self.options.reserved_bytes.saturating_sub(used);
+        let disk = self.parts.disk.free_bytes().unwrap_or(u64::MAX);
+        lent.min(disk.saturating_sub(self.options.disk_reserve_bytes).saturating_sub(granted))
+    }
+
+    fn info(&self) -> FarmerInfo {
+        let space_class = u8::try_from(self.options.reserved_bytes.max(1).ilog2()).expect("at most 63");
+        let record = RecordBody {
+            network: self.parts.network_name.clone(),
+            node: self.parts.identity.node_id(),
+            addresses: self.addresses.lock().expect("no panic while locked").clone(),
+            space_class,
+            domain: self.options.domain.clone(),
+            role: Role::Farmer,
+            seq: self.record_seq.load(Ordering::Relaxed),
+        };
+        FarmerInfo {
+            record: record.sign(&self.parts.identity),
+            reserved_bytes: self.options.reserved_bytes,
+            free_bytes: self.free_bytes(),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Farmer {
+    fn admit(&self, parts: &[StoreHeader]) -> Result<(), Refusal> {
+        let now = self.parts.environment.unix_secs();
+        let allowed = self.grants.lock().expect("no panic while locked").allow(parts, now);
+        if allowed { Ok(()) } else { Err(Refusal::BadToken) }
+    }
+
+    async fn handle(&self, from: NodeId, request: Request) -> Response {
+        let answer = match request {
+            Request::Info => Ok(Response::Info(self.info())),
+            Request::Locate(chunks) => self.locate(&chunks).await,
+            Request::Publish(locators) => self.publish(locators).await,
+            Request::Offer(offer) => self.offer(from, offer).await,
+            Request::Store(parts) => self.store(from, parts).await,
+            Request::Fetch(wants) => self.fetch(&wants).await,
+            Request::Holds(chunks) => self.holds(&chunks).await,
+            Request::Commit(commit) => self.commit(from, commit).await,
+        };
+        answer.unwrap_or_else(Response::Refused)
+    }
+}

@@ -1,0 +1,211 @@
+//! What a farmer does for each kind of request. An offer is answered from the index and the space left; a piece is checked
+//! against its descriptor, written, and only then receipted.
+
+use std::collections::BTreeMap;
+
+use dsn_core::{
+    hash::ChunkId,
+    index_set::IndexSet,
+    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
+    locator::{Locator, VerifiedLocator},
+    node_id::NodeId,
+    piece::Piece,
+    ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoredChunk, compute},
+    receipt::{Receipt, ReceiptBody},
+    redundancy::Class,
+    rpc::{Commit, FetchedPart, Offer, OfferAnswer, OfferedChunk, PutId, Refusal, Response, StorePart, Token, Want},
+};
+
+use crate::{
+    farmer::Farmer,
+    grants::{Grant, Grants},
+    status::Counters,
+};
+
+/// When no more leaves can be given, ask again after this long.
+const BUSY_DELAY_MS: u32 = 500;
+
+/// Room left in an answer for the frame around its locators.
+const LOCATED_MAX_BYTES: usize = HEADER_MAX_BYTES - 64 * 1024;
+
+type Served = Result<Response, Refusal>;
+
+fn storage(error: &StoreError) -> Refusal {
+    tracing::warn!(%error, "the store failed");
+    Refusal::Storage
+}
+
+impl Farmer {
+    pub(crate) async fn locate(&self, chunks: &[ChunkId]) -> Served {
+        let locators = self.parts.store.locators(chunks).await.map_err(|e| storage(&e))?;
+        let mut bytes = 0;
+        let fits = locators.into_iter().take_while(|locator| {
+            bytes += locator.as_ref().map_or(8, |locator| locator.encode().len() + 16);
+            bytes <= LOCATED_MAX_BYTES
+        });
+        Ok(Response::Located(fits.collect()))
+    }
+
+    pub(crate) async fn publish(&self, locators: Vec<Locator>) -> Served {
+        let (network, now) = (self.parts.network_name.clone(), self.parts.environment.unix_secs());
+        let verify = move || locators.into_iter().map(|locator| locator.verify(&network, now)).collect();
+        let verified: Vec<VerifiedLocator> = compute(&*self.parts.compute, verify).await;
+        Ok(Response::Published(self.custodian.keep(verified).await))
+    }
+
+    pub(crate) async fn holds(&self, chunks: &[ChunkId]) -> Served {
+        let stored = self.parts.store.chunks(chunks).await.map_err(|e| storage(&e))?;
+        Ok(Response::Held(stored.iter().map(held).collect()))
+    }
+
+    pub(crate) async fn commit(&self, from: NodeId, commit: Commit) -> Served {
+        let bound = self.parts.store.bind(commit.put_id, from, commit.root).await.map_err(|e| storage(&e))?;
+        Ok(Response::Committed { chunks: bound.0 })
+    }
+
+    /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room.
+    pub(crate) async fn offer(&self, from: NodeId, offer: Offer) -> Served {
+        if offer.owner != from {
+            return Err(Refusal::NotServed);
+        }
+        let ids: Vec<ChunkId> = offer.chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
+        let stored = self.parts.store.chunks(&ids).await.map_err(|e| storage(&e))?;
+        let have: Vec<bool> =
+            offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
+        let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
+        let mut receipts = self.lease(&offer, leased).await?;
+        let (put_id, owner, class) = (offer.put_id, offer.owner, offer.class);
+        let mut answers = Vec::with_capacity(ids.len());
+        for (chunk, stored) in offer.chunks.into_iter().zip(&stored) {
+            answers.push(match receipts.remove(&chunk.descriptor.id()) {
+                Some(receipt) => OfferAnswer::Have(receipt),
+                None => self.grant(put_id, owner, class, chunk, held(stored)),
+            });
+        }
+        Ok(Response::Offered(answers))
+    }
+
+    /// Adds the put's lease to chunks held, durably, and signs for them.
+    async fn lease(&self, offer: &Offer, chunks: Vec<ChunkId>) -> Result<BTreeMap<ChunkId, Receipt>, Refusal> {
+        if chunks.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut batch = self.batch(offer.put_id, offer.owner, offer.class);
+        batch.chunks = chunks;
+        let holdings = self.parts.store.put(batch).await.map_err(|e| storage(&e))?;
+        Ok(holdings.iter().filter_map(|h| Some((h.chunk, self.receipt(h)?))).collect())
+    }
+
+    fn batch(&self, put_id: PutId, owner: NodeId, class: Class) -> PutBatch {
+        let lease_until = self.parts.environment.unix_secs().saturating_add(PROVISIONAL_LEASE_SECS);
+        PutBatch { put_id, owner, class, lease_until, pieces: Vec::new(), chunks: Vec::new() }
+    }
+
+    fn grant(&self, put_id: PutId, owner: NodeId, class: Class, chunk: OfferedChunk, held: IndexSet) -> OfferAnswer {
+        let missing = chunk.indices.minus(held);
+        let bytes = (missing.len() * chunk.descriptor.piece_len()) as u64;
+        let mut token = Token([0; 16]);
+        self.parts.environment.fill_random(&mut token.0);
+        let expires = self.parts.environment.unix_secs().saturating_add(TOKEN_VALID_SECS);
+        let descriptor = chunk.descriptor;
+        let mut grants = self.grants.lock().expect("no panic while locked");
+        if self.free_beside(&mut grants) < bytes {
+            return OfferAnswer::Full;
+        }
+        if grants.is_full() {
+            return OfferAnswer::Busy { delay_ms: BUSY_DELAY_MS };
+        }
+        grants.insert(token, Grant { from: owner, put_id, owner, class, descriptor, indices: missing, expires });
+        OfferAnswer::Send { token, missing }
+    }
+
+    /// Checks the pieces, keeps them, and signs for each chunk all that is held of it.
+    pub(crate) async fn store(&self, from: NodeId, parts: Vec<StorePart>) -> Served {
+        let bytes = parts.iter().map(|part| part.bytes.len()).sum();
+        let (granted, used) = self.granted(from, parts)?;
+        let first = granted.first().map(|(grant, _)| grant.clone()).ok_or(Refusal::Malformed)?;
+        if granted.iter().any(|(grant, _)| grant.put_id != first.put_id) {
+            return Err(Refusal::Malformed);
+        }
+        let mut batch = self.batch(first.put_id, first.owner, first.class);
+        let verify = move || {
+            let verify = |(grant, piece): (Grant, Piece)| {
+                let piece = piece.verify(&grant.descriptor).ok()?;
+                Some(NewPiece { descriptor: grant.descriptor, piece })
+            };
+            granted.into_iter().map(verify).collect::<Option<Vec<_>>>()
+        };
+        batch.pieces = compute(&*self.parts.compute, verify).await.ok_or(Refusal::Malformed)?;
+        let holdings = self.parts.store.put(batch).await.map_err(|e| storage(&e))?;
+        self.forget(&used);
+        Counters::add(&self.counters.received_bytes, bytes);
+        Ok(Response::Stored(holdings.iter().filter_map(|h| self.receipt(h)).collect()))
+    }
+
+    /// Each part with its leave, which must be the sender's own.
+    #[expect(clippy::type_complexity, reason = "two lists that only this function's caller sees")]
+    fn granted(
+        &self,
+        from: NodeId,
+        parts: Vec<StorePart>,
+    ) -> Result<(Vec<(Grant, Piece)>, Vec<(Token, IndexSet)>), Refusal> {
+        let now = self.parts.environment.unix_secs();
+        let grants = self.grants.lock().expect("no panic while locked");
+        let used = parts.iter().map(|part| (part.token, IndexSet::one(part.index))).collect();
+        let with_grant = |part: StorePart| {
+            let grant = grants.get(part.token, now).filter(|g| g.from == from && g.indices.contains(part.index))?;
+            Some((grant.clone(), Piece { index: part.index, bytes: part.bytes }))
+        };
+        let granted = parts.into_iter().map(with_grant).collect::<Option<_>>().ok_or(Refusal::BadToken)?;
+        Ok((granted, used))
+    }
+
+    fn forget(&self, used: &[(Token, IndexSet)]) {
+        let mut grants: std::sync::MutexGuard<'_, Grants> = self.grants.lock().expect("no panic while locked");
+        used.iter().for_each(|(token, indices)| grants.used(*token, *indices));
+    }
+
+    fn receipt(&self, holdings: &ChunkHoldings) -> Option<Receipt> {
+        let body = ReceiptBody {
+            network: self.parts.network_name.clone(),
+            chunk: holdings.chunk,
+            farmer: self.parts.identity.node_id(),
+            indices: holdings.indices,
+            class: holdings.class,
+            seq: holdings.seq,
+            issued: self.parts.environment.unix_secs(),
+            until: None,
+        };
+        (!holdings.indices.is_empty()).then(|| body.sign(&self.parts.identity).into_receipt())
+    }
+
+    /// As many of the wanted pieces as fit one message. A damaged piece is left out, like one never held: the asker finds
+    /// it elsewhere.
+    pub(crate) async fn fetch(&self, wants: &[Want]) -> Served {
+        let (mut parts, mut bytes) = (Vec::new(), 0);
+        let wanted = wants.iter().flat_map(|want| want.indices.iter().map(|index| (want.chunk, index)));
+        for (chunk, index) in wanted {
+            let piece = match self.parts.store.piece(chunk, index).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => continue,
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::warn!(%error, "a piece is lost");
+                    Counters::add(&self.counters.damaged_pieces, 1);
+                    continue;
+                }
+                Err(error) => return Err(storage(&error)),
+            };
+            bytes += piece.len();
+            if bytes > BODIES_MAX_BYTES {
+                break;
+            }
+            Counters::add(&self.counters.served_bytes, piece.len());
+            parts.push(FetchedPart { chunk, index, bytes: piece });
+        }
+        Ok(Response::Fetched(parts))
+    }
+}
+
+fn held(stored: &Option<StoredChunk>) -> IndexSet {
+    stored.as_ref().map_or(IndexSet::EMPTY, |stored| stored.indices)
+}

@@ -1,0 +1,57 @@
+//! What a farmer has done since it started, for `dsn status`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::farmer::Farmer;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) received_bytes: AtomicU64,
+    pub(crate) served_bytes: AtomicU64,
+    pub(crate) damaged_pieces: AtomicU64,
+}
+
+/// A farmer's state now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarmerStatus {
+    /// Bytes it lends.
+    pub reserved_bytes: u64,
+    /// Bytes of pieces it holds.
+    pub used_bytes: u64,
+    /// Bytes it would still take.
+    pub free_bytes: u64,
+    /// Pieces it holds.
+    pub pieces: u64,
+    /// Locators it keeps for others.
+    pub locators: u64,
+    /// Bytes of pieces received since the start.
+    pub received_bytes: u64,
+    /// Bytes of pieces served since the start.
+    pub served_bytes: u64,
+    /// Pieces found damaged since the start.
+    pub damaged_pieces: u64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, bytes: usize) {
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+impl Farmer {
+    /// Its state now.
+    pub fn status(&self) -> FarmerStatus {
+        let space = self.parts.store.space();
+        FarmerStatus {
+            reserved_bytes: self.options.reserved_bytes,
+            used_bytes: space.used_bytes,
+            free_bytes: self.free_bytes(),
+            pieces: space.pieces,
+            locators: space.locators,
+            received_bytes: self.counters.received_bytes.load(Ordering::Relaxed),
+            served_bytes: self.counters.served_bytes.load(Ordering::Relaxed),
+            damaged_pieces: self.counters.damaged_pieces.load(Ordering::Relaxed),
+        }
+    }
+}

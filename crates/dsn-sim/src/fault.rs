@@ -1,0 +1,81 @@
+//! What goes wrong in a simulation, and how often it really did: a run whose fault injection did nothing proves nothing.
+
+use std::collections::BTreeMap;
+
+/// A way in which a farmer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lie {
+    /// Serves pieces with a flipped bit.
+    WrongBytes,
+    /// Signs for pieces and serves none.
+    Drops,
+    /// Knows of no locator, whatever it was given.
+    HidesLocators,
+    /// Answers with the locator of another chunk.
+    OtherLocator,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A message vanished.
+    Loss,
+    /// A message took far longer than usual.
+    Delay,
+    /// A farmer stopped at once, and its disk stayed.
+    Crash,
+    /// A crashed farmer came back.
+    Restart,
+    /// A farmer stopped for good, with its disk.
+    Leave,
+    /// A farmer took requests and never answered.
+    Hang,
+    /// Two groups of nodes could not talk.
+    Partition,
+    /// A farmer had no room.
+    Full,
+    /// A store failed to write.
+    WriteError,
+    /// A piece rotted on a disk.
+    BitRot,
+    /// A farmer lied.
+    Lied(Lie),
+}
+
+/// How often each fault really happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounts(BTreeMap<Fault, u64>);
+
+impl FaultCounts {
+    /// Every kind there is.
+    pub const KINDS: [Fault; 14] = [
+        Fault::Loss,
+        Fault::Delay,
+        Fault::Crash,
+        Fault::Restart,
+        Fault::Leave,
+        Fault::Hang,
+        Fault::Partition,
+        Fault::Full,
+        Fault::WriteError,
+        Fault::BitRot,
+        Fault::Lied(Lie::WrongBytes),
+        Fault::Lied(Lie::Drops),
+        Fault::Lied(Lie::HidesLocators),
+        Fault::Lied(Lie::OtherLocator),
+    ];
+
+    pub(crate) fn count(&mut self, fault: Fault) {
+        *self.0.entry(fault).or_insert(0) += 1;
+    }
+
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        other.0.iter().for_each(|(fault, n)| *self.0.entry(*fault).or_insert(0) += n);
+    }
+
+    /// How often a kind happened.
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.0.get(&fault).copied().unwrap_or(0)
+    }
+}

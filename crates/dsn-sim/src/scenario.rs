@@ -1,0 +1,209 @@
+//! One seed, one story: files are put while farmers fail, then as many more fail as the puts promised to bear, then every
+//! file is read. A put may fail; a put that succeeded must be readable byte for byte, and nothing may ever read as
+//! something else.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use dsn_client::{ClientOptions, NoProgress, PutOptions, PutReport, input::MemoryInput, output::MemoryOutput};
+use dsn_core::{node_id::NodeId, redundancy::Class};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::sleep;
+
+use crate::{
+    fault::{FaultCounts, Lie},
+    net::Link,
+    world::World,
+};
+
+/// What a scenario is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ScenarioOptions {
+    /// Farmers in the network.
+    pub farmers: usize,
+    /// Files put.
+    pub files: usize,
+    /// Bytes of the largest file.
+    pub max_file_bytes: usize,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A file read as something else.
+    WrongBytes {
+        /// Its place among the files of the scenario.
+        file: usize,
+    },
+    /// A file that had to be readable was not.
+    Unreadable {
+        /// Its place among the files of the scenario.
+        file: usize,
+        /// What `get` said.
+        error: String,
+        /// Farmers that had failed.
+        failed: usize,
+        /// Farmers that `put` said may fail.
+        may_vanish: usize,
+    },
+}
+
+/// What a scenario came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Puts that succeeded.
+    pub puts: usize,
+    /// Puts that failed, as they may.
+    pub failed_puts: usize,
+    /// Files read back.
+    pub gets: usize,
+    /// How often each fault happened.
+    pub faults: FaultCounts,
+    /// Hash of everything that happened.
+    pub trace: String,
+    /// Events in it.
+    pub events: u64,
+    /// Broken promises.
+    pub violations: Vec<Violation>,
+}
+
+/// A file whose put succeeded.
+struct Kept {
+    file: usize,
+    bytes: Bytes,
+    report: PutReport,
+}
+
+struct Story {
+    rng: ChaCha8Rng,
+    world: World,
+    options: ScenarioOptions,
+    /// Farmers that failed for good, in whatever way.
+    failed: BTreeSet<NodeId>,
+}
+
+/// Plays the scenario of a seed; call within [`crate::run`].
+pub async fn run_scenario(seed: u64, options: ScenarioOptions) -> Outcome {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let loss = [0, 0, 5, 20];
+    let link = Link {
+        loss_permille: loss[rng.random_range(0..loss.len())],
+        late_permille: rng.random_range(0..10),
+        ..Link::default()
+    };
+    let world = World::new(seed, options.farmers, 1 << 30, link);
+    let mut story = Story { rng, world, options, failed: BTreeSet::new() };
+    let (kept, failed_puts) = story.put_all().await;
+    let budget = kept.iter().map(|kept| kept.report.may_vanish).min().unwrap_or(0);
+    story.fail_up_to(budget);
+    let (gets, violations) = story.read_all(&kept).await;
+    let (trace, events) = story.world.trace_hash();
+    Outcome { puts: kept.len(), failed_puts, gets, faults: story.world.faults(), trace, events, violations }
+}
+
+impl Story {
+    fn file(&mut self) -> Bytes {
+        let len = match self.rng.random_range(0..10) {
+            0 => 0,
+            1 => 1,
+            2..6 => self.rng.random_range(2..=65_537),
+            6..9 => self.rng.random_range(65_537..=1_000_000),
+            _ => self.rng.random_range(1_000_000..=self.options.max_file_bytes.max(1_000_001)),
+        };
+        let mut bytes = vec![0; len.min(self.options.max_file_bytes)];
+        self.rng.fill(&mut bytes[..]);
+        bytes.into()
+    }
+
+    async fn put_all(&mut self) -> (Vec<Kept>, usize) {
+        let (mut kept, mut failed) = (Vec::new(), 0);
+        for file in 0..self.options.files {
+            let bytes = self.file();
+            let class = [Class::Low, Class::Normal, Class::High][self.rng.random_range(0..3)];
+            let client = self.world.client(ClientOptions::default());
+            let mut input = MemoryInput::new(bytes.clone());
+            let put = client.put(&mut input, PutOptions { class, ..PutOptions::default() }, &NoProgress);
+            let (result, ()) = tokio::join!(biased; put, self.trouble());
+            match result {
+                Ok(report) => kept.push(Kept { file, bytes, report }),
+                Err(_) => failed += 1,
+            }
+        }
+        (kept, failed)
+    }
+
+    /// Something happens to a farmer, or nothing, while a file is put.
+    async fn trouble(&mut self) {
+        sleep(Duration::from_millis(self.rng.random_range(0..200))).await;
+        let farmers = self.world.farmers();
+        let victim = farmers[self.rng.random_range(0..farmers.len())];
+        match self.rng.random_range(0..10) {
+            0 => self.fail(victim),
+            1 => {
+                self.world.crash(victim);
+                sleep(Duration::from_millis(self.rng.random_range(1..2_000))).await;
+                self.world.restart(victim);
+            }
+            2 => self.world.fill(victim),
+            3 => self.world.break_disk(victim),
+            4 => {
+                let apart = farmers[..farmers.len() / 4].to_vec();
+                self.world.partition(&apart, true);
+                sleep(Duration::from_secs(self.rng.random_range(1..15))).await;
+                self.world.partition(&apart, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// A farmer fails for good, in some way.
+    fn fail(&mut self, victim: NodeId) {
+        self.failed.insert(victim);
+        match self.rng.random_range(0..8) {
+            0 => self.world.crash(victim),
+            1 => self.world.leave(victim),
+            2 => self.world.hang(victim),
+            3 => self.world.lie(victim, Some(Lie::WrongBytes)),
+            4 => self.world.lie(victim, Some(Lie::Drops)),
+            5 => self.world.lie(victim, Some(Lie::HidesLocators)),
+            6 => self.world.lie(victim, Some(Lie::OtherLocator)),
+            _ => {
+                let pick = self.rng.random_range(0..1000);
+                self.world.rot(victim, pick);
+            }
+        }
+    }
+
+    fn fail_up_to(&mut self, budget: usize) {
+        let mut farmers = self.world.farmers();
+        farmers.shuffle(&mut self.rng);
+        for victim in farmers {
+            if self.failed.len() >= budget {
+                break;
+            }
+            if !self.failed.contains(&victim) {
+                self.fail(victim);
+            }
+        }
+    }
+
+    async fn read_all(&mut self, kept: &[Kept]) -> (usize, Vec<Violation>) {
+        let (mut gets, mut violations) = (0, Vec::new());
+        for Kept { file, bytes, report } in kept {
+            let client = self.world.client(ClientOptions::default());
+            let mut output = MemoryOutput::default();
+            let result = client.get(report.cid, &mut output, &NoProgress).await;
+            let (failed, may_vanish, file) = (self.failed.len(), report.may_vanish, *file);
+            match result {
+                Ok(_) if output.bytes != bytes[..] => violations.push(Violation::WrongBytes { file }),
+                Ok(_) => gets += 1,
+                Err(error) if failed <= may_vanish => {
+                    violations.push(Violation::Unreadable { file, error: error.to_string(), failed, may_vanish });
+                }
+                Err(_) => {}
+            }
+        }
+        (gets, violations)
+    }
+}

@@ -1,0 +1,202 @@
+//! A network of farmers and a client, on virtual time: what a scenario acts on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dsn_client::{Client, ClientOptions, ClientParts};
+use dsn_core::{
+    identity::Identity,
+    network_name::NetworkName,
+    node_id::NodeId,
+    ports::{Handler, InlineCompute, PieceStore},
+};
+use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, UnlimitedDisk};
+use dsn_store::{FaultyStore, MemoryStore};
+use tokio::time::Instant;
+
+use crate::{
+    environment::SimEnvironment,
+    fault::{Fault, FaultCounts, Lie},
+    net::{Link, SimNet, SimPort},
+};
+
+struct SimFarmer {
+    identity: Identity,
+    disk: MemoryStore,
+    store: Arc<dyn PieceStore>,
+    environment: Arc<SimEnvironment>,
+    reserved_bytes: u64,
+    running: Option<Arc<Farmer>>,
+}
+
+/// Farmers, a client, and the network between them.
+pub struct World {
+    net: Arc<SimNet>,
+    name: NetworkName,
+    farmers: BTreeMap<NodeId, SimFarmer>,
+    client_port: Arc<SimPort>,
+    client_environment: Arc<SimEnvironment>,
+}
+
+impl World {
+    /// A network of `farmers` farmers, each lending `reserved_bytes`, all running.
+    ///
+    /// # Panics
+    /// Outside [`crate::run`].
+    pub fn new(seed: u64, farmers: usize, reserved_bytes: u64, link: Link) -> Self {
+        let start = Instant::now();
+        let net = SimNet::new(seed, link, start);
+        let client = Identity::from_seed(*blake3::hash(&[b"client", &seed.to_le_bytes()[..]].concat()).as_bytes());
+        let client_port = net.join(client.node_id(), false);
+        let client_environment = Arc::new(SimEnvironment::new(start, seed));
+        let name = "sim".parse().expect("a valid name");
+        let mut world = Self { net, name, farmers: BTreeMap::new(), client_port, client_environment };
+        for nth in 0..farmers as u64 {
+            let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
+            let identity = Identity::from_seed(*secret.as_bytes());
+            let environment =
+                Arc::new(SimEnvironment::new(start, seed ^ (nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+            let disk = MemoryStore::new();
+            let store: Arc<dyn PieceStore> = Arc::new(disk.clone());
+            let id = identity.node_id();
+            world.net.join(id, true);
+            let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, running: None };
+            world.farmers.insert(id, farmer);
+            world.start(id);
+        }
+        world
+    }
+
+    /// All farmers, running or not.
+    pub fn farmers(&self) -> Vec<NodeId> {
+        self.farmers.keys().copied().collect()
+    }
+
+    /// A client with a fresh view of the network.
+    pub fn client(&self, options: ClientOptions) -> Client {
+        let parts = ClientParts {
+            network: Arc::clone(&self.client_port) as _,
+            compute: Arc::new(InlineCompute),
+            environment: Arc::clone(&self.client_environment) as _,
+            network_name: self.name.clone(),
+        };
+        Client::new(parts, options)
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let Some(farmer) = self.farmers.get_mut(&id) else { return };
+        let parts = FarmerParts {
+            store: Arc::clone(&farmer.store),
+            disk: Arc::new(UnlimitedDisk),
+            compute: Arc::new(InlineCompute),
+            environment: Arc::clone(&farmer.environment) as _,
+            identity: farmer.identity.clone(),
+            network_name: self.name.clone(),
+        };
+        let running = Arc::new(Farmer::new(parts, FarmerOptions::lending(farmer.reserved_bytes)));
+        self.net.start(id, Arc::clone(&running) as Arc<dyn Handler>);
+        farmer.running = Some(running);
+    }
+
+    fn stop(&mut self, id: NodeId, fault: Fault) {
+        self.net.stop(id);
+        self.net.record(format_args!("{fault:?} {id}"));
+        if let Some(running) = self.farmers.get_mut(&id).and_then(|farmer| farmer.running.take()) {
+            running.stop();
+            self.net.count(fault);
+        }
+    }
+
+    /// The farmer stops at once; its disk stays.
+    pub fn crash(&mut self, id: NodeId) {
+        self.stop(id, Fault::Crash);
+    }
+
+    /// The farmer stops for good, with its disk.
+    pub fn leave(&mut self, id: NodeId) {
+        self.stop(id, Fault::Leave);
+        if let Some(farmer) = self.farmers.get(&id) {
+            farmer.disk.lose_everything();
+        }
+    }
+
+    /// A crashed farmer comes back with its disk.
+    pub fn restart(&mut self, id: NodeId) {
+        if self.farmers.get(&id).is_some_and(|farmer| farmer.running.is_none()) {
+            self.net.record(format_args!("restart {id}"));
+            self.net.count(Fault::Restart);
+            self.start(id);
+        }
+    }
+
+    /// The farmer takes requests and never answers.
+    pub fn hang(&mut self, id: NodeId) {
+        self.net.hang(id);
+    }
+
+    /// The farmer lies from now on, or no longer.
+    pub fn lie(&mut self, id: NodeId, lie: Option<Lie>) {
+        self.net.lie(id, lie);
+    }
+
+    /// Cuts these farmers off from everybody else, or joins them again.
+    pub fn partition(&mut self, ids: &[NodeId], apart: bool) {
+        ids.iter().for_each(|id| self.net.set_group(*id, u8::from(apart)));
+    }
+
+    /// One of the farmer's pieces, chosen by `pick`, rots on its disk.
+    pub fn rot(&mut self, id: NodeId, pick: usize) {
+        let Some(farmer) = self.farmers.get(&id) else { return };
+        let held: Vec<_> = farmer
+            .disk
+            .list()
+            .into_iter()
+            .flat_map(|(chunk, set)| set.iter().map(move |i| (chunk, i)).collect::<Vec<_>>())
+            .collect();
+        if let Some((chunk, index)) = held.get(pick % held.len().max(1))
+            && farmer.disk.flip_bit(*chunk, *index)
+        {
+            self.net.count(Fault::BitRot);
+        }
+    }
+
+    /// Every write of the farmer fails from its next start on.
+    pub fn break_disk(&mut self, id: NodeId) {
+        let net = Arc::clone(&self.net);
+        self.stop(id, Fault::Crash);
+        if let Some(farmer) = self.farmers.get_mut(&id) {
+            let faulty = FaultyStore::new(farmer.disk.clone(), move |operation| {
+                let fails = matches!(operation, dsn_store::Operation::Put);
+                fails.then(|| {
+                    net.count(Fault::WriteError);
+                    dsn_store::Fault::DiskFull
+                })
+            });
+            farmer.store = Arc::new(faulty);
+        }
+        self.start(id);
+    }
+
+    /// The farmer lends next to nothing from its next start on.
+    pub fn fill(&mut self, id: NodeId) {
+        self.stop(id, Fault::Full);
+        if let Some(farmer) = self.farmers.get_mut(&id) {
+            farmer.reserved_bytes = 1;
+        }
+        self.start(id);
+    }
+
+    /// Whether the farmer answers.
+    pub fn is_up(&self, id: NodeId) -> bool {
+        self.net.is_up(id)
+    }
+
+    /// How often each fault happened.
+    pub fn faults(&self) -> FaultCounts {
+        self.net.faults()
+    }
+
+    /// The hash of everything that happened, and the number of events in it.
+    pub fn trace_hash(&self) -> (String, u64) {
+        self.net.trace_hash()
+    }
+}
