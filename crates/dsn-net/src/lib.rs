@@ -1,1 +1,44 @@
-//! Placeholder while the workspace is laid out.
+//! The network port over libp2p, and nothing but: connections, our own request protocol, Kademlia to find nodes, mDNS.
+//! What is asked and answered is decided in `dsn-core`, `dsn-client` and `dsn-farmer`; no type of libp2p leaves this
+//! crate, addresses cross its border as text.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use dsn_core::{identity::Identity, ports::{Handler, Network}};
+//! # use dsn_net::{NetError, NetOptions, Node};
+//! # async fn run(handler: Arc<dyn Handler>) -> Result<(), Box<dyn std::error::Error>> {
+//! let options = NetOptions {
+//!     serve: true,
+//!     listen: vec!["/ip4/0.0.0.0/tcp/0".into(), "/ip4/0.0.0.0/udp/0/quic-v1".into()],
+//!     bootstrap: vec!["/ip4/192.0.2.7/tcp/4100".into()],
+//!     ..NetOptions::new(Identity::from_seed([7; 32]), "main".parse()?)
+//! };
+//! let node = Node::start(options, handler).await?; // port in use, bad address: typed errors, here and only here
+//! println!("{:?}", node.listen_addrs()); // real ports, each with /p2p/ID at its end: ready to be a bootstrap address
+//! let servers = node.snapshot(false).await?; // the methods of dsn_core::ports::Network
+//! println!("{}", servers.nodes.len());
+//! node.shutdown().await; // ends and joins everything
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`Node`]: the cloneable handle; implements [`dsn_core::ports::Network`].
+//! - [`NetOptions`]: what a node is started with, a plain struct. [`NetError`]: why it did not start.
+//! - [`address_to_bytes`]: an address as a farmer record carries it. [`check_address`]: is this text an address at all?
+
+mod address;
+mod behaviour;
+mod book;
+mod codec;
+mod crawl;
+mod driver;
+mod error;
+mod identity;
+mod node;
+mod options;
+mod window;
+
+pub use address::{address_to_bytes, check_address};
+pub use error::NetError;
+pub use node::Node;
+pub use options::{NetOptions, Room, Waits};

@@ -1,0 +1,209 @@
+//! Addresses: which texts are one, and which of those that a stranger names are worth keeping or dialling. Pure. Not here:
+//! who has which address (`book`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use dsn_core::node_id::NodeId;
+use libp2p::{Multiaddr, multiaddr::Protocol};
+
+use crate::{
+    error::NetError,
+    identity::{node_id, peer_id},
+};
+
+/// Addresses kept of one node. Two transports on four interfaces; more is somebody filling our memory.
+pub(crate) const ADDRESSES_MAX_PER_NODE: usize = 8;
+
+/// Whether a text is an address that a node can listen on or dial.
+///
+/// # Errors
+/// [`NetError::BadAddress`].
+pub fn check_address(text: &str) -> Result<(), NetError> {
+    parse(text).map(|_| ())
+}
+
+/// The address in the binary form that a farmer record carries, without the node's id at its end.
+///
+/// # Errors
+/// [`NetError::BadAddress`].
+pub fn address_to_bytes(text: &str) -> Result<Bytes, NetError> {
+    let (address, _) = split(&parse(text)?);
+    Ok(Bytes::from(address.to_vec()))
+}
+
+/// Parses an address; only TCP and QUIC ones are any use.
+pub(crate) fn parse(text: &str) -> Result<Multiaddr, NetError> {
+    let bad = |reason| NetError::BadAddress { address: text.chars().take(200).collect(), reason };
+    let address: Multiaddr = text.parse().map_err(|_| bad("it is not a multiaddr such as /ip4/192.0.2.7/tcp/4100"))?;
+    if !is_dialable(&split(&address).0) {
+        return Err(bad("only /tcp/PORT and /udp/PORT/quic-v1 on an IP address or a DNS name are supported"));
+    }
+    if matches!(address.iter().last(), Some(Protocol::P2p(peer)) if node_id(&peer).is_none()) {
+        return Err(bad("the node's id is not that of an Ed25519 key"));
+    }
+    Ok(address)
+}
+
+/// The address without the node's id at its end, and that id.
+pub(crate) fn split(address: &Multiaddr) -> (Multiaddr, Option<NodeId>) {
+    let mut bare = address.clone();
+    match bare.pop() {
+        Some(Protocol::P2p(peer)) => (bare, node_id(&peer)),
+        _ => (address.clone(), None),
+    }
+}
+
+/// The address with the node's id at its end.
+pub(crate) fn with_id(address: &Multiaddr, node: &NodeId) -> String {
+    split(address).0.with(Protocol::P2p(peer_id(node))).to_string()
+}
+
+/// Host and transport exactly, nothing before or after: no relays, no web sockets.
+fn is_dialable(address: &Multiaddr) -> bool {
+    let parts: Vec<_> = address.iter().collect();
+    let host = |part: &Protocol<'_>| {
+        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
+        matches!(part, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
+    };
+    match &parts[..] {
+        [first, Protocol::Tcp(_)] | [first, Protocol::Udp(_), Protocol::QuicV1] => host(first),
+        _ => false,
+    }
+}
+
+/// Whether it is a TCP address.
+pub(crate) fn is_tcp(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Tcp(_)))
+}
+
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
+        Protocol::Ip6(ip) => Some(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)),
+        _ => None,
+    }
+}
+
+/// Loopback, private, link-local or unique-local.
+pub(crate) fn is_local(address: &Multiaddr) -> bool {
+    match ip(address) {
+        Some(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Some(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        None => false,
+    }
+}
+
+/// The socket of a TCP address with a fixed port.
+pub(crate) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
+    let port = address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) => Some(port),
+        _ => None,
+    })?;
+    Some(SocketAddr::new(ip(address)?, port)).filter(|_| port != 0)
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    ip(address).is_some_and(|ip| ip.is_loopback())
+}
+
+/// Whether packets could be sent there at all.
+pub(crate) fn is_routable(address: &Multiaddr) -> bool {
+    let port = address.iter().any(|part| matches!(part, Protocol::Tcp(1..) | Protocol::Udp(1..)));
+    let broadcast = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    let nowhere = ip(address).is_some_and(|ip| ip.is_unspecified() || ip.is_multicast() || broadcast(ip));
+    port && is_dialable(address) && !nowhere
+}
+
+/// Of the addresses a node says it has, those worth keeping: routable, not ours, loopback ones only from a neighbour.
+/// At most [`ADDRESSES_MAX_PER_NODE`], TCP first.
+pub(crate) fn accept<'a>(
+    named: impl IntoIterator<Item = &'a Multiaddr>,
+    owner: &NodeId,
+    heard_from: &Multiaddr,
+    ours: &[Multiaddr],
+) -> Vec<Multiaddr> {
+    let mut kept: Vec<Multiaddr> = Vec::new();
+    for address in named {
+        let (bare, id) = split(address);
+        let foreign = id.is_some_and(|id| id != *owner) || ours.contains(&bare);
+        let stray = is_loopback(&bare) && !is_local(heard_from);
+        if !foreign && !stray && is_routable(&bare) && !kept.contains(&bare) {
+            kept.push(bare);
+        }
+    }
+    kept.sort_by_key(|address| !is_tcp(address));
+    kept.truncate(ADDRESSES_MAX_PER_NODE);
+    kept
+}
+
+/// What to dial of a node's addresses: TCP ones alone when there are any, since a bulk transfer over QUIC costs twice the
+/// CPU and dialling both at once gives two connections.
+pub(crate) fn prefer_tcp(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    if addresses.iter().any(is_tcp) {
+        addresses.retain(is_tcp);
+    }
+    addresses.truncate(ADDRESSES_MAX_PER_NODE);
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn texts_that_are_no_usable_address_are_refused() {
+        for text in ["", "127.0.0.1:80", "/ip4/1.2.3.4", "/ip4/1.2.3.4/tcp/70000", "/ip4/1.2.3.4/udp/5", "/unix/a/b"] {
+            assert!(matches!(check_address(text), Err(NetError::BadAddress { .. })), "{text}");
+        }
+        for text in ["/ip4/1.2.3.4/tcp/5", "/ip6/::1/udp/5/quic-v1", "/dns4/example.net/tcp/4100", "/ip4/0.0.0.0/tcp/0"]
+        {
+            assert!(check_address(text).is_ok(), "{text}");
+        }
+        let id = NodeId([3; 32]);
+        assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{id}")).is_ok());
+        let foreign = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
+        assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{foreign}")).is_err());
+    }
+
+    #[test]
+    fn a_record_carries_the_address_without_the_id() {
+        let with = address_to_bytes(&format!("/ip4/1.2.3.4/tcp/5/p2p/{}", NodeId([3; 32]))).unwrap();
+        assert_eq!(with, address_to_bytes("/ip4/1.2.3.4/tcp/5").unwrap());
+        assert_eq!(Multiaddr::try_from(with.to_vec()).unwrap().to_string(), "/ip4/1.2.3.4/tcp/5");
+    }
+
+    #[test]
+    fn poisoned_addresses_are_not_kept() {
+        let owner = NodeId([1; 32]);
+        let named = addresses(&[
+            "/ip4/0.0.0.0/tcp/1",
+            "/ip4/224.0.0.1/tcp/1",
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/9.9.9.9/tcp/0",
+            "/ip4/10.0.0.1/tcp/7",
+            "/ip4/8.8.8.8/udp/1/quic-v1",
+            "/ip4/8.8.8.8/tcp/1",
+            "/ip4/8.8.8.8/tcp/1",
+            &format!("/ip4/8.8.4.4/tcp/1/p2p/{}", NodeId([2; 32])),
+        ]);
+        let ours = addresses(&["/ip4/10.0.0.1/tcp/7"]);
+        let far = accept(&named, &owner, &"/ip4/8.8.8.8/tcp/1".parse().unwrap(), &ours);
+        assert_eq!(far, addresses(&["/ip4/8.8.8.8/tcp/1", "/ip4/8.8.8.8/udp/1/quic-v1"]));
+        let near = accept(&named, &owner, &"/ip4/127.0.0.1/tcp/9".parse().unwrap(), &ours);
+        assert!(near.contains(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
+        let many: Vec<Multiaddr> = (1..100).map(|i| format!("/ip4/8.8.8.8/tcp/{i}").parse().unwrap()).collect();
+        assert_eq!(accept(&many, &owner, &many[0], &[]).len(), ADDRESSES_MAX_PER_NODE);
+    }
+
+    #[test]
+    fn quic_is_dialled_only_without_tcp() {
+        let both = addresses(&["/ip4/8.8.8.8/udp/1/quic-v1", "/ip4/8.8.8.8/tcp/1"]);
+        assert_eq!(prefer_tcp(both.clone()), both[1..]);
+        assert_eq!(prefer_tcp(both[..1].to_vec()), both[..1]);
+    }
+}

@@ -1,0 +1,234 @@
+//! The libp2p protocols a node speaks and how they are set up. Also the gate through which all dialling passes, that of
+//! Kademlia's look-ups too: it drops addresses that lead nowhere and QUIC where there is TCP. Not here: what is done with
+//! events, which is the driver's business.
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use dsn_core::{network_name::NetworkName, ports::Handler};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder,
+    connection_limits::{self, ConnectionLimits},
+    core::{Endpoint, transport::PortUse},
+    identify, kad, mdns, noise, ping,
+    request_response::{self, ProtocolSupport},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
+        ToSwarm, behaviour::toggle::Toggle, dial_opts::DialOpts,
+    },
+    tcp, yamux,
+};
+
+use crate::{
+    address,
+    codec::Codec,
+    crawl::LOOK_UP_RESULTS,
+    error::NetError,
+    identity::keypair,
+    options::NetOptions,
+    window::{CALLS_MAX_PER_NODE, budget},
+};
+
+/// Streams of our protocol on one connection, both directions together. Above the calls that two honest nodes have in
+/// flight to each other; what exceeds it is dropped.
+const STREAMS_MAX_PER_CONNECTION: usize = 256;
+/// Connections to one node: one, and those of a moment in which both sides dialled.
+const CONNECTIONS_MAX_PER_NODE: u32 = 4;
+/// Handshakes in progress with strangers, so that a flood of them leaves memory and CPU.
+const HANDSHAKES_MAX: u32 = 128;
+/// A look-up that takes longer is given up; one hop is bounded by the dial time-out.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Nodes that a look-up asks at once: half of what it wants to find, so that a small network answers in two round trips.
+const LOOK_UP_PARALLELISM: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+
+const _: () = assert!(2 * CALLS_MAX_PER_NODE <= STREAMS_MAX_PER_CONNECTION);
+const _: () = assert!(LOOK_UP_RESULTS == kad::K_VALUE.get());
+
+/// The protocols. The limits come first: what they deny, the others must not have counted already.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Protocols {
+    limits: connection_limits::Behaviour,
+    pub(crate) rpc: request_response::Behaviour<Codec>,
+    pub(crate) kad: kad::Behaviour<kad::store::MemoryStore>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    mdns: Toggle<mdns::tokio::Behaviour>,
+}
+
+/// The protocols behind the gate.
+pub(crate) struct Gate {
+    pub(crate) protocols: Protocols,
+}
+
+/// The names of a network's protocols.
+pub(crate) struct Names {
+    pub(crate) kad: StreamProtocol,
+    pub(crate) rpc: StreamProtocol,
+    pub(crate) identify: String,
+}
+
+impl Names {
+    pub(crate) fn new(network: &NetworkName) -> Self {
+        let name = |kind: &str| format!("/dsn/{network}/{kind}/1");
+        let protocol = |kind| StreamProtocol::try_from_owned(name(kind)).expect("the name starts with a slash");
+        Self { kad: protocol("kad"), rpc: protocol("rpc"), identify: name("id") }
+    }
+}
+
+/// Sets everything up; nothing listens or dials yet.
+pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<Swarm<Gate>, NetError> {
+    let failed = |error: &dyn std::fmt::Display| NetError::Transport { reason: error.to_string() };
+    let protocols = protocols(options, handler);
+    let builder = SwarmBuilder::with_existing_identity(keypair(&options.identity))
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .map_err(|error| failed(&error))?
+        .with_quic()
+        .with_dns()
+        .map_err(|error| failed(&error))?
+        .with_behaviour(|_| Gate { protocols })
+        .map_err(|error| failed(&error))?;
+    Ok(builder
+        .with_swarm_config(|config| config.with_idle_connection_timeout(options.waits.idle))
+        .with_connection_timeout(options.waits.dial)
+        .build())
+}
+
+fn protocols(options: &NetOptions, handler: Arc<dyn Handler>) -> Protocols {
+    let names = Names::new(&options.network);
+    let keys = keypair(&options.identity);
+    let local = keys.public().to_peer_id();
+    let codec = Codec { handler, incoming: budget(options.room.incoming), silence: options.waits.silence };
+    let rpc = request_response::Config::default()
+        .with_request_timeout(options.waits.bulk)
+        .with_max_concurrent_streams(STREAMS_MAX_PER_CONNECTION);
+    let identify = identify::Config::new(names.identify, keys.public())
+        .with_agent_version(concat!("dsn/", env!("CARGO_PKG_VERSION")).into())
+        .with_push_listen_addr_updates(true)
+        .with_cache_size(0); // it would keep addresses that nobody filtered
+    Protocols {
+        limits: connection_limits::Behaviour::new(limits(options)),
+        rpc: request_response::Behaviour::with_codec(codec, [(names.rpc, ProtocolSupport::Full)], rpc),
+        kad: kademlia(names.kad, local, options),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(options.waits.ping)),
+        mdns: multicast(options, local).into(),
+    }
+}
+
+fn limits(options: &NetOptions) -> ConnectionLimits {
+    ConnectionLimits::default()
+        .with_max_pending_incoming(Some(HANDSHAKES_MAX))
+        .with_max_established(Some(options.room.connections))
+        .with_max_established_per_peer(Some(CONNECTIONS_MAX_PER_NODE))
+}
+
+/// Kademlia finds nodes and keeps nothing: no records, no providers, no timer of its own.
+fn kademlia(name: StreamProtocol, local: PeerId, options: &NetOptions) -> kad::Behaviour<kad::store::MemoryStore> {
+    let mut config = kad::Config::new(name);
+    config
+        .set_query_timeout(LOOK_UP_TIMEOUT)
+        .set_parallelism(LOOK_UP_PARALLELISM)
+        .set_substreams_timeout(options.waits.dial)
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_periodic_bootstrap_interval(None)
+        .set_caching(kad::Caching::Disabled);
+    let nothing = kad::store::MemoryStoreConfig {
+        max_records: 0,
+        max_value_bytes: 0,
+        max_providers_per_key: 0,
+        max_provided_keys: 0,
+    };
+    let store = kad::store::MemoryStore::with_config(local, nothing);
+    let mut behaviour = kad::Behaviour::with_config(local, store, config);
+    behaviour.set_mode(Some(if options.serve { kad::Mode::Server } else { kad::Mode::Client }));
+    behaviour
+}
+
+fn multicast(options: &NetOptions, local: PeerId) -> Option<mdns::tokio::Behaviour> {
+    if !options.mdns {
+        return None;
+    }
+    mdns::tokio::Behaviour::new(mdns::Config::default(), local)
+        .inspect_err(|error| tracing::warn!(%error, "mDNS is not available"))
+        .ok()
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = <Protocols as NetworkBehaviour>::ConnectionHandler;
+    type ToSwarm = ProtocolsEvent;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.protocols.handle_pending_inbound_connection(id, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.protocols.handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let mut known = self.protocols.handle_pending_outbound_connection(id, peer, addresses, role)?;
+        known.retain(|known| address::is_routable(&address::split(known).0));
+        Ok(address::prefer_tcp(known))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.protocols.handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.protocols.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+        self.protocols.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.protocols.poll(cx).map(with_a_port_of_its_own)
+    }
+}
+
+/// Look-ups dial from the listening port by default. Two nodes that do so to each other at once meet half-way, and a
+/// port whose last connection has just ended cannot be dialled from again.
+fn with_a_port_of_its_own<E, I>(order: ToSwarm<E, I>) -> ToSwarm<E, I> {
+    match order {
+        ToSwarm::Dial { opts } => match opts.get_peer_id() {
+            Some(peer) => ToSwarm::Dial { opts: DialOpts::peer_id(peer).allocate_new_port().build() },
+            None => ToSwarm::Dial { opts },
+        },
+        other => other,
+    }
+}

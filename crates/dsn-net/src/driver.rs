@@ -1,0 +1,274 @@
+//! The one task that owns the swarm. It only dispatches: connections are in `driver/peers.rs`, requests in both directions
+//! in `driver/rpc.rs`, look-ups and snapshots in `driver/kad.rs`. Invariant: nothing here waits; what takes time is a
+//! spawned task held in a set, or state that a later event finds.
+
+mod kad;
+mod peers;
+mod rpc;
+
+use std::{
+    collections::HashMap,
+    net::TcpListener,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use dsn_core::{
+    node_id::NodeId,
+    ports::{Handler, KnownNode, NetworkError, PeerEvidence, Snapshot},
+    rpc::{Response, frame::Frame},
+};
+use futures::StreamExt;
+use libp2p::{Multiaddr, Swarm, TransportError, core::transport::ListenerId, swarm::SwarmEvent};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    address,
+    behaviour::{self, Gate, Names, ProtocolsEvent},
+    book::Book,
+    error::NetError,
+    options::{NetOptions, Waits},
+    window::Lease,
+};
+
+/// Between two looks at deadlines, duplicate connections and missing bootstrap nodes.
+const TICK: Duration = Duration::from_millis(250);
+/// For listeners to report the address they got from the system.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the handle asks of the driver.
+pub(crate) enum Command {
+    Request {
+        to: NodeId,
+        frame: Frame,
+        lease: Lease,
+        /// Whether it does no harm twice, so that a lost connection may be made up for.
+        repeatable: bool,
+        reply: oneshot::Sender<Result<Response, NetworkError>>,
+    },
+    Snapshot {
+        fresh: bool,
+        reply: oneshot::Sender<Result<Snapshot, NetworkError>>,
+    },
+    LookUp {
+        key: [u8; 32],
+        reply: oneshot::Sender<Result<Vec<NodeId>, NetworkError>>,
+    },
+    KnownNodes {
+        reply: oneshot::Sender<Vec<KnownNode>>,
+    },
+    GoodPeers {
+        reply: oneshot::Sender<Vec<(NodeId, Vec<String>)>>,
+    },
+    Report {
+        node: NodeId,
+        evidence: PeerEvidence,
+    },
+    Shutdown,
+}
+
+/// What the handle reads without asking.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    local: NodeId,
+    listening: RwLock<Vec<Multiaddr>>,
+}
+
+impl Shared {
+    pub(crate) fn listen_addrs(&self) -> Vec<String> {
+        let listening = self.listening.read().unwrap_or_else(PoisonError::into_inner);
+        listening.iter().map(|address| address::with_id(address, &self.local)).collect()
+    }
+}
+
+/// A driver at work.
+pub(crate) struct Started {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) driver: JoinHandle<()>,
+}
+
+struct Driver {
+    local: NodeId,
+    serve: bool,
+    waits: Waits,
+    names: Names,
+    swarm: Swarm<Gate>,
+    inbox: mpsc::Receiver<Command>,
+    shared: Arc<Shared>,
+    /// Listeners, and what was asked for, until each has reported an address.
+    silent_listeners: HashMap<ListenerId, String>,
+    book: Book,
+    dials: peers::Dials,
+    calls: rpc::Calls,
+    serving: rpc::Serving,
+    finder: kad::Finder,
+}
+
+/// Starts listening, then the driver's task. Dropping the future stops everything.
+pub(crate) async fn start(
+    options: NetOptions,
+    handler: Arc<dyn Handler>,
+    inbox: mpsc::Receiver<Command>,
+) -> Result<Started, NetError> {
+    let mut driver = Driver::new(&options, handler, inbox)?;
+    for address in &options.listen {
+        driver.listen(address)?;
+    }
+    for address in &options.external {
+        let address = address::split(&address::parse(address)?).0;
+        driver.swarm.add_external_address(address);
+    }
+    if timeout(LISTEN_TIMEOUT, driver.listeners_up()).await.is_err() {
+        let address = driver.silent_listeners.into_values().next().unwrap_or_default();
+        return Err(NetError::ListenTimeout { address, after: LISTEN_TIMEOUT });
+    }
+    Ok(Started { shared: Arc::clone(&driver.shared), driver: tokio::spawn(driver.run()) })
+}
+
+impl Driver {
+    fn new(options: &NetOptions, handler: Arc<dyn Handler>, inbox: mpsc::Receiver<Command>) -> Result<Self, NetError> {
+        let local = options.identity.node_id();
+        let dials = peers::Dials::new(options)?;
+        Ok(Self {
+            local,
+            serve: options.serve,
+            waits: options.waits,
+            names: Names::new(&options.network),
+            swarm: behaviour::build(options, Arc::clone(&handler))?,
+            inbox,
+            shared: Arc::new(Shared { local, listening: RwLock::default() }),
+            silent_listeners: HashMap::new(),
+            book: Book::default(),
+            dials,
+            calls: rpc::Calls::default(),
+            serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence),
+            finder: kad::Finder::default(),
+        })
+    }
+
+    fn listen(&mut self, text: &str) -> Result<(), NetError> {
+        let address = address::split(&address::parse(text)?).0;
+        if let Some(socket) = address::tcp_socket(&address) {
+            // libp2p shares TCP ports, so a second node on this one would take half of its connections unnoticed.
+            let free = TcpListener::bind(socket);
+            drop(free.map_err(|source| NetError::Listen { address: text.to_owned(), source })?);
+        }
+        let listener = self.swarm.listen_on(address).map_err(|error| match error {
+            TransportError::Other(source) => NetError::Listen { address: text.to_owned(), source },
+            TransportError::MultiaddrNotSupported(_) => {
+                NetError::BadAddress { address: text.to_owned(), reason: "it cannot be listened on" }
+            }
+        })?;
+        self.silent_listeners.insert(listener, text.to_owned());
+        Ok(())
+    }
+
+    async fn listeners_up(&mut self) {
+        while !self.silent_listeners.is_empty() {
+            let event = self.swarm.select_next_some().await;
+            self.on_swarm_event(event);
+        }
+    }
+
+    async fn run(mut self) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                command = self.inbox.recv() => match command {
+                    None | Some(Command::Shutdown) => break,
+                    Some(command) => self.on_command(command),
+                },
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                Some(served) = self.serving.tasks.join_next_with_id() => self.on_served(served),
+                _ = tick.tick() => self.on_tick(Instant::now()),
+            }
+        }
+        self.serving.tasks.shutdown().await;
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Request { to, frame, lease, repeatable, reply } => {
+                self.call(rpc::Outgoing { to, frame, lease, repeatable, reply });
+            }
+            Command::Snapshot { fresh, reply } => self.snapshot(fresh, reply),
+            Command::LookUp { key, reply } => self.look_up(key, reply),
+            Command::KnownNodes { reply } => drop(reply.send(self.book.known())),
+            Command::GoodPeers { reply } => drop(reply.send(self.book.good())),
+            Command::Report { node, evidence } => self.on_report(node, evidence),
+            Command::Shutdown => unreachable!("the loop has ended"),
+        }
+    }
+
+    fn on_swarm_event(&mut self, event: SwarmEvent<ProtocolsEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_protocol_event(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, concurrent_dial_errors, .. } => {
+                self.on_connected(peer_id, connection_id, &endpoint, concurrent_dial_errors.unwrap_or_default());
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.on_disconnected(peer_id, connection_id),
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.on_dial_error(connection_id, peer_id, &error);
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => self.on_listening(listener_id, address),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_not_listening(&[address]),
+            SwarmEvent::ListenerClosed { addresses, .. } => self.on_not_listening(&addresses),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            _ => {}
+        }
+    }
+
+    fn on_protocol_event(&mut self, event: ProtocolsEvent) {
+        match event {
+            ProtocolsEvent::Rpc(event) => self.on_rpc_event(event),
+            ProtocolsEvent::Kad(event) => self.on_kad_event(event),
+            ProtocolsEvent::Identify(event) => self.on_identify_event(event),
+            ProtocolsEvent::Ping(event) => self.on_ping_event(&event),
+            ProtocolsEvent::Mdns(event) => self.on_mdns_event(event),
+            ProtocolsEvent::Limits(event) => match event {},
+        }
+    }
+
+    fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
+        tracing::info!(%address, "listening");
+        self.silent_listeners.remove(&listener);
+        if address::is_routable(&address) {
+            // Nodes behind a gateway are not foreseen yet: what is listened on can be reached.
+            self.swarm.add_external_address(address.clone());
+        }
+        self.listening(|listening| listening.push(address));
+    }
+
+    fn on_not_listening(&mut self, addresses: &[Multiaddr]) {
+        for address in addresses {
+            tracing::info!(%address, "no longer listening");
+            self.swarm.remove_external_address(address);
+        }
+        self.listening(|listening| listening.retain(|address| !addresses.contains(address)));
+    }
+
+    fn listening(&self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
+        change(&mut self.shared.listening.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn on_report(&mut self, node: NodeId, evidence: PeerEvidence) {
+        if evidence == PeerEvidence::WrongBytes {
+            tracing::info!(%node, "a node sent wrong bytes");
+        }
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.judge(evidence);
+        }
+    }
+
+    fn on_tick(&mut self, now: Instant) {
+        self.seed(now);
+        self.give_up_late_dials(now);
+        self.close_extra_links(now);
+        self.give_up_unseeded(now);
+    }
+}

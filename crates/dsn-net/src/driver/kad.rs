@@ -1,0 +1,327 @@
+//! Finding nodes: look-ups by Kademlia, and snapshots of the whole network made of look-ups. Not here: which keys a crawl
+//! looks up (`crawl`), who is dialled for a request (`peers`). Invariant: every question is answered, at the latest when
+//! its look-ups end or, with nobody there, when the time to wait for somebody is over.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use dsn_core::{
+    limits::SNAPSHOT_VALID_SECS,
+    node_id::{NodeId, Position, closest},
+    ports::{NetworkError, Snapshot},
+};
+use libp2p::{
+    Multiaddr, PeerId,
+    kad::{Event, GetClosestPeersError, GetClosestPeersOk, PeerInfo, QueryId, QueryResult},
+};
+use tokio::sync::oneshot;
+
+use super::Driver;
+use crate::{
+    book::FoundBy,
+    crawl::{Crawl, LOOK_UP_RESULTS, Region},
+    identity::{node_id, peer_id},
+};
+
+/// Look-ups of a crawl that run at once: enough to hide round trips, few enough not to flood the network.
+const CRAWL_PARALLELISM: usize = 4;
+/// A picture known to have holes is believed this long only.
+const INCOMPLETE_VALID: Duration = Duration::from_secs(10);
+/// Questions that wait for the first servers; more come from a program that asks without waiting.
+const UNSEEDED_MAX: usize = 1024;
+/// Servers that a crawl did not come by and asks one by one.
+const PROBES_MAX: usize = 64;
+
+/// Look-ups in progress and what they are for.
+#[derive(Default)]
+pub(super) struct Finder {
+    queries: HashMap<QueryId, Purpose>,
+    crawl: Option<Crawling>,
+    latest: Option<(Instant, Snapshot)>,
+    unseeded: Vec<(Instant, Question)>,
+}
+
+enum Purpose {
+    LookUp {
+        key: [u8; 32],
+        reply: LookUpReply,
+    },
+    /// For a request that waits for this node.
+    Find(NodeId),
+    Crawl(Region, [u8; 32]),
+    Probe(NodeId),
+}
+
+/// What waits until a server is known.
+enum Question {
+    LookUp { key: [u8; 32], reply: LookUpReply },
+    Snapshot { reply: SnapshotReply },
+    Find(NodeId),
+}
+
+type LookUpReply = oneshot::Sender<Result<Vec<NodeId>, NetworkError>>;
+type SnapshotReply = oneshot::Sender<Result<Snapshot, NetworkError>>;
+
+/// A crawl and who waits for it.
+struct Crawling {
+    crawl: Crawl,
+    running: usize,
+    probed: bool,
+    waiting: Vec<SnapshotReply>,
+    started: Instant,
+}
+
+impl Driver {
+    pub(super) fn is_looking_up(&self) -> bool {
+        !self.finder.queries.is_empty()
+    }
+
+    pub(super) fn knows_servers(&mut self) -> bool {
+        self.swarm.behaviour_mut().protocols.kad.kbuckets().next().is_some()
+    }
+
+    /// The servers closest to a key, by a look-up.
+    pub(super) fn look_up(&mut self, key: [u8; 32], reply: LookUpReply) {
+        if !self.knows_servers() {
+            return self.ask_later(Question::LookUp { key, reply });
+        }
+        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
+        self.finder.queries.insert(query, Purpose::LookUp { key, reply });
+    }
+
+    /// Looks for a node by its id: the look-up asks its neighbours where it is, and dials it there.
+    pub(super) fn find(&mut self, node: NodeId) {
+        if !self.knows_servers() {
+            return self.ask_later(Question::Find(node));
+        }
+        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
+        self.finder.queries.insert(query, Purpose::Find(node));
+    }
+
+    /// The network as last crawled, or as crawled now; callers who come during a crawl share it.
+    pub(super) fn snapshot(&mut self, fresh: bool, reply: SnapshotReply) {
+        let now = Instant::now();
+        if let Some(snapshot) = self.finder.latest(now).filter(|_| !fresh) {
+            return drop(reply.send(Ok(snapshot.clone())));
+        }
+        if let Some(crawling) = &mut self.finder.crawl {
+            return crawling.waiting.push(reply);
+        }
+        if !self.knows_servers() {
+            return self.ask_later(Question::Snapshot { reply });
+        }
+        let waiting = vec![reply];
+        self.finder.crawl = Some(Crawling { crawl: Crawl::new(), running: 0, probed: false, waiting, started: now });
+        self.go_on_crawling();
+    }
+
+    fn ask_later(&mut self, question: Question) {
+        let now = Instant::now();
+        if self.is_seeding(now) && self.finder.unseeded.len() < UNSEEDED_MAX {
+            self.finder.unseeded.push((now + self.waits.seed, question));
+            self.seed_soon(now);
+        } else {
+            self.answer_alone(question);
+        }
+    }
+
+    /// Nobody is there: a server is its whole network, a client has none.
+    fn answer_alone(&mut self, question: Question) {
+        let me = self.serve.then_some(self.local).ok_or(NetworkError::NoPeers);
+        let complete = self.dials.seeds.is_alone();
+        match question {
+            Question::LookUp { reply, .. } => drop(reply.send(me.map(|me| vec![me]))),
+            Question::Snapshot { reply } => {
+                drop(reply.send(me.map(|me| Snapshot { nodes: BTreeSet::from([me]), complete })));
+            }
+            Question::Find(node) => self.give_up(node),
+        }
+    }
+
+    pub(super) fn give_up_unseeded(&mut self, now: Instant) {
+        while let Some(late) = self.finder.unseeded.iter().position(|(deadline, _)| *deadline <= now) {
+            let (_, question) = self.finder.unseeded.swap_remove(late);
+            self.answer_alone(question);
+        }
+    }
+
+    /// A server of our network says where it is.
+    pub(super) fn meet_server(&mut self, peer: PeerId, node: NodeId, addresses: Vec<Multiaddr>) {
+        let first = !self.knows_servers();
+        let kad = &mut self.swarm.behaviour_mut().protocols.kad;
+        for address in &addresses {
+            kad.add_address(&peer, address.clone());
+        }
+        let stale: Vec<_> = (kad.kbucket(peer).into_iter())
+            .flat_map(|bucket| {
+                bucket.iter().map(|entry| (*entry.node.key.preimage(), entry.node.value.clone())).collect::<Vec<_>>()
+            })
+            .filter(|(known, _)| *known == peer)
+            .flat_map(|(_, known)| known.into_vec())
+            .filter(|known| !addresses.contains(&crate::address::split(known).0))
+            .collect();
+        if !addresses.is_empty() {
+            stale.iter().for_each(|address| drop(kad.remove_address(&peer, address)));
+        }
+        if let Some((_, latest)) = &mut self.finder.latest {
+            latest.nodes.insert(node);
+        }
+        if first && self.knows_servers() {
+            self.on_first_server();
+        }
+    }
+
+    fn on_first_server(&mut self) {
+        tracing::info!("the network is there");
+        if self.serve {
+            // Introduces this node to its neighbours.
+            self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
+        }
+        for (_, question) in std::mem::take(&mut self.finder.unseeded) {
+            match question {
+                Question::LookUp { key, reply } => self.look_up(key, reply),
+                Question::Snapshot { reply } => self.snapshot(false, reply),
+                Question::Find(node) => self.find(node),
+            }
+        }
+    }
+
+    /// A node is no server, or is gone.
+    pub(super) fn forget_server(&mut self, peer: PeerId, node: NodeId) {
+        let known = self.swarm.behaviour_mut().protocols.kad.remove_peer(&peer).is_some();
+        if let Some((_, latest)) = &mut self.finder.latest {
+            latest.nodes.remove(&node);
+        }
+        if known && !self.knows_servers() {
+            tracing::warn!("no server of the network is known any more");
+            self.seed_soon(Instant::now());
+        }
+    }
+
+    /// Keeps the routing table true.
+    pub(super) fn refresh_table(&mut self) {
+        if self.swarm.behaviour_mut().protocols.kad.bootstrap().is_err() {
+            tracing::debug!("no server to refresh the routing table from");
+        }
+    }
+
+    pub(super) fn on_kad_event(&mut self, event: Event) {
+        let Event::OutboundQueryProgressed { id, result: QueryResult::GetClosestPeers(result), .. } = event else {
+            return;
+        };
+        let (peers, ended) = match result {
+            Ok(GetClosestPeersOk { peers, .. }) => (peers, true),
+            Err(GetClosestPeersError::Timeout { peers, .. }) => (peers, false),
+        };
+        let found = self.learn(peers);
+        match self.finder.queries.remove(&id) {
+            Some(Purpose::LookUp { key, reply }) => self.on_looked_up(key, found, reply),
+            Some(Purpose::Find(node)) => self.on_find_ended(node),
+            Some(Purpose::Crawl(region, key)) => self.on_crawled(region, key, &found, ended),
+            Some(Purpose::Probe(node)) => self.on_probed(node, &found),
+            None => {} // one that introduced this node
+        }
+    }
+
+    /// All these have answered.
+    fn learn(&mut self, peers: Vec<PeerInfo>) -> Vec<NodeId> {
+        let now = Instant::now();
+        let mut nodes = Vec::new();
+        for PeerInfo { peer_id, addrs } in peers {
+            let Some(node) = node_id(&peer_id).filter(|node| *node != self.local) else { continue };
+            let entry = self.book.entry(node, FoundBy::Dht, now);
+            addrs.iter().for_each(|address| entry.learn(address));
+            nodes.push(node);
+        }
+        nodes
+    }
+
+    fn on_looked_up(&mut self, key: [u8; 32], found: Vec<NodeId>, reply: LookUpReply) {
+        let me = self.serve.then_some(self.local);
+        let nodes = closest(found.into_iter().chain(me), Position::of_key(&key), LOOK_UP_RESULTS);
+        let _nobody_waits = reply.send(if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(nodes) });
+    }
+
+    fn on_crawled(&mut self, region: Region, key: [u8; 32], found: &[NodeId], ended: bool) {
+        let Some(crawling) = &mut self.finder.crawl else { return };
+        crawling.running -= 1;
+        if ended {
+            crawling.crawl.on_found(region, key, found);
+        } else {
+            crawling.crawl.on_failed(found);
+        }
+        self.go_on_crawling();
+    }
+
+    fn on_probed(&mut self, node: NodeId, found: &[NodeId]) {
+        let connected = self.is_connected(&node);
+        let Some(crawling) = &mut self.finder.crawl else { return };
+        crawling.running -= 1;
+        found.iter().for_each(|found| crawling.crawl.on_answered(*found));
+        if connected && !crawling.crawl.has(&node) {
+            crawling.crawl.on_silent();
+        }
+        self.go_on_crawling();
+    }
+
+    fn go_on_crawling(&mut self) {
+        let Some(crawling) = &mut self.finder.crawl else { return };
+        while crawling.running < CRAWL_PARALLELISM
+            && let Some((region, key)) = crawling.crawl.next()
+        {
+            let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
+            self.finder.queries.insert(query, Purpose::Crawl(region, key));
+            crawling.running += 1;
+        }
+        if crawling.running == 0 && crawling.crawl.is_drained() {
+            if crawling.probed { self.end_crawl() } else { self.probe_the_rest() }
+        }
+    }
+
+    /// Servers that others named or that are connected, but that no look-up came by, are asked one by one.
+    fn probe_the_rest(&mut self) {
+        let named: BTreeSet<NodeId> = (self.swarm.behaviour_mut().protocols.kad.kbuckets())
+            .flat_map(|bucket| bucket.iter().filter_map(|entry| node_id(entry.node.key.preimage())).collect::<Vec<_>>())
+            .chain(self.book.iter().filter(|(_, entry)| entry.server && entry.is_connected()).map(|(node, _)| *node))
+            .collect();
+        let Some(crawling) = &mut self.finder.crawl else { return };
+        crawling.probed = true;
+        let rest: Vec<_> = named.into_iter().filter(|node| !crawling.crawl.has(node)).collect();
+        if rest.len() > PROBES_MAX {
+            crawling.crawl.on_silent();
+        }
+        for node in rest.into_iter().take(PROBES_MAX) {
+            let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
+            self.finder.queries.insert(query, Purpose::Probe(node));
+            crawling.running += 1;
+        }
+        if crawling.running == 0 {
+            self.end_crawl();
+        }
+    }
+
+    fn end_crawl(&mut self) {
+        let Some(crawling) = self.finder.crawl.take() else { return };
+        let took = crawling.started.elapsed();
+        let (mut nodes, complete) = crawling.crawl.finish();
+        nodes.extend(self.serve.then_some(self.local));
+        tracing::debug!(nodes = nodes.len(), complete, ?took, "network crawled");
+        let result = if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(Snapshot { nodes, complete }) };
+        if let Ok(snapshot) = &result {
+            self.finder.latest = Some((Instant::now(), snapshot.clone()));
+        }
+        for reply in crawling.waiting {
+            let _nobody_waits = reply.send(result.clone());
+        }
+    }
+}
+
+impl Finder {
+    fn latest(&self, now: Instant) -> Option<&Snapshot> {
+        let (made, snapshot) = self.latest.as_ref()?;
+        let valid = if snapshot.complete { Duration::from_secs(SNAPSHOT_VALID_SECS) } else { INCOMPLETE_VALID };
+        (now < *made + valid).then_some(snapshot)
+    }
+}

@@ -1,0 +1,329 @@
+//! Connections: whom to dial, who is there, who is gone. A request to an unconnected node waits here until it is sent or
+//! the node counts as unreachable: its known addresses are tried, then Kademlia is asked once where it is now.
+//! Not here: the addresses themselves (`book`). Invariant: every waiting request ends by its dial's deadline.
+
+mod seeds;
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use dsn_core::{node_id::NodeId, ports::NetworkError};
+use libp2p::{
+    Multiaddr, PeerId, TransportError,
+    core::ConnectedPoint,
+    identify, mdns, ping,
+    swarm::{ConnectionId, DialError, dial_opts::DialOpts},
+};
+
+use super::{Driver, rpc::Outgoing};
+use crate::{
+    address,
+    book::{FoundBy, Link},
+    error::NetError,
+    identity::{node_id, peer_id},
+    options::NetOptions,
+};
+
+/// Rounds of dialling for one request before Kademlia is asked: TCP, then QUIC.
+const ROUNDS_MAX: u32 = 2;
+/// A second connection to a node is closed when it has been there this long and nothing uses it.
+const EXTRA_LINK_AGE: Duration = Duration::from_secs(2);
+/// Pings in a row that did not come back before a connection counts as dead.
+const MISSED_PINGS_MAX: u32 = 2;
+/// A node of another network is not dialled again for this long.
+const FOREIGN_DOWN: Duration = Duration::from_secs(300);
+
+/// Dialling in progress.
+pub(super) struct Dials {
+    pending: HashMap<NodeId, Dial>,
+    pub(super) seeds: seeds::Seeds,
+}
+
+/// The way to one node that requests wait for.
+struct Dial {
+    stage: Stage,
+    waiting: Vec<Outgoing>,
+    reason: String,
+    rounds: u32,
+    deadline: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Known addresses are being tried.
+    Known,
+    /// Kademlia is looking for it, and dials it when it is named.
+    LookingUp,
+    /// The addresses that the look-up gave are being tried.
+    Found,
+}
+
+impl Dials {
+    pub(super) fn new(options: &NetOptions) -> Result<Self, NetError> {
+        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)? })
+    }
+}
+
+impl Driver {
+    pub(super) fn is_connected(&self, node: &NodeId) -> bool {
+        self.swarm.behaviour().protocols.rpc.is_connected(&peer_id(node))
+    }
+
+    /// Sends a request, after connecting if need be.
+    pub(super) fn call(&mut self, outgoing: Outgoing) {
+        let node = outgoing.to;
+        if outgoing.reply.is_closed() {
+            return;
+        }
+        if self.is_connected(&node) {
+            return self.send(outgoing);
+        }
+        if let Some(dial) = self.dials.pending.get_mut(&node) {
+            return dial.waiting.push(outgoing); // bounded: the window lets 64 of them through
+        }
+        let now = Instant::now();
+        if let Some(reason) = self.book.get(&node).and_then(|entry| entry.why_down(now)) {
+            return outgoing.fail(NetworkError::Unreachable { node, reason: reason.to_owned() });
+        }
+        let dial = Dial {
+            stage: Stage::Known,
+            waiting: vec![outgoing],
+            reason: "no address of it is known".into(),
+            rounds: 0,
+            deadline: now + 4 * self.waits.dial,
+        };
+        self.dials.pending.insert(node, dial);
+        self.dial(node);
+    }
+
+    fn dial(&mut self, node: NodeId) {
+        let addresses = self.book.get(&node).map(|entry| entry.to_dial()).unwrap_or_default();
+        if addresses.is_empty() {
+            return self.on_dial_failed(node, None);
+        }
+        let opts = DialOpts::peer_id(peer_id(&node)).addresses(addresses).allocate_new_port().build();
+        match self.swarm.dial(opts) {
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {} // under way, by whomever
+            Err(error) => self.on_dial_failed(node, Some(reason(&error))),
+        }
+    }
+
+    /// A round of dialling has failed; `None` when there was nothing to dial.
+    fn on_dial_failed(&mut self, node: NodeId, reason: Option<String>) {
+        let fresh = reason.is_some() && self.book.get(&node).is_some_and(|entry| entry.has_fresh_address());
+        let Some(dial) = self.dials.pending.get_mut(&node) else { return };
+        dial.rounds += 1;
+        dial.reason = reason.unwrap_or_else(|| dial.reason.clone());
+        match dial.stage {
+            Stage::Known if fresh && dial.rounds < ROUNDS_MAX => self.dial(node),
+            Stage::Known => {
+                dial.stage = Stage::LookingUp;
+                self.find(node);
+            }
+            Stage::LookingUp => {} // the look-up's own dialling; its end decides
+            Stage::Found => self.give_up(node),
+        }
+    }
+
+    /// A look-up of the node has ended. When it answered, it is connected now.
+    pub(super) fn on_find_ended(&mut self, node: NodeId) {
+        let Some(dial) = self.dials.pending.get_mut(&node) else { return };
+        dial.stage = Stage::Found;
+        if self.is_connected(&node) {
+            self.send_waiting(node);
+        } else if self.book.get(&node).is_some_and(|entry| entry.has_fresh_address()) {
+            self.dial(node);
+        } else {
+            self.give_up(node);
+        }
+    }
+
+    pub(super) fn give_up(&mut self, node: NodeId) {
+        let Some(dial) = self.dials.pending.remove(&node) else { return };
+        let now = Instant::now();
+        tracing::debug!(%node, reason = dial.reason, "node cannot be reached");
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.is_down(now + self.waits.down, dial.reason.clone());
+        }
+        for outgoing in dial.waiting {
+            outgoing.fail(NetworkError::Unreachable { node, reason: dial.reason.clone() });
+        }
+    }
+
+    pub(super) fn give_up_late_dials(&mut self, now: Instant) {
+        let late = self.dials.pending.iter().filter(|(_, dial)| dial.deadline <= now);
+        for node in late.map(|(node, _)| *node).collect::<Vec<_>>() {
+            self.give_up(node);
+        }
+    }
+
+    fn send_waiting(&mut self, node: NodeId) {
+        for outgoing in self.dials.pending.remove(&node).map(|dial| dial.waiting).unwrap_or_default() {
+            self.call(outgoing);
+        }
+    }
+
+    pub(super) fn on_connected(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        endpoint: &ConnectedPoint,
+        failed: Vec<(Multiaddr, TransportError<std::io::Error>)>,
+    ) {
+        let Some(node) = node_id(&peer) else {
+            let _not_ours = self.swarm.disconnect_peer_id(peer);
+            return;
+        };
+        let remote = address::split(endpoint.get_remote_address()).0;
+        let dialled = endpoint.is_dialer();
+        let found_by = match (dialled, self.dials.seeds.on_connected(id, &remote, node)) {
+            (_, true) => FoundBy::Bootstrap,
+            (true, false) => FoundBy::Dht,
+            (false, false) => FoundBy::Inbound,
+        };
+        let now = Instant::now();
+        let entry = self.book.entry(node, found_by, now);
+        for (address, _) in failed {
+            entry.address_failed(&address);
+        }
+        entry.connected(Link { id, dialled, tcp: address::is_tcp(&remote), since: now, remote }, now);
+        self.send_waiting(node);
+    }
+
+    pub(super) fn on_disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        if let Some(entry) = node_id(&peer).and_then(|node| self.book.get_mut(&node)) {
+            entry.disconnected(id, Instant::now());
+        }
+    }
+
+    /// Dialling failed, whoever ordered it: a request, a seed or a look-up.
+    pub(super) fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
+        self.dials.seeds.on_failed(id, &reason(error));
+        let Some((peer, node)) = peer.and_then(|peer| Some((peer, node_id(&peer)?))) else { return };
+        if let Some(entry) = self.book.get_mut(&node) {
+            failed_addresses(error).for_each(|address| entry.address_failed(address));
+        }
+        if self.is_connected(&node) {
+            return;
+        }
+        let hopeless = self.book.get(&node).is_none_or(|entry| !entry.has_fresh_address());
+        if hopeless && failed_addresses(error).next().is_some() {
+            self.forget_server(peer, node);
+        }
+        self.on_dial_failed(node, Some(reason(error)));
+    }
+
+    pub(super) fn on_identify_event(&mut self, event: identify::Event) {
+        let identify::Event::Received { connection_id, peer_id, info } = event else { return };
+        let Some(node) = node_id(&peer_id) else { return };
+        if info.protocol_version != self.names.identify {
+            tracing::debug!(%node, network = %info.protocol_version.escape_debug(), "a node of another network");
+            let until = Instant::now() + FOREIGN_DOWN;
+            if let Some(entry) = self.book.get_mut(&node) {
+                entry.is_down(until, "it belongs to another network".into());
+            }
+            let _gone_already = self.swarm.disconnect_peer_id(peer_id);
+            return;
+        }
+        let Some(entry) = self.book.get_mut(&node) else { return };
+        let Some(link) = entry.links.iter().find(|link| link.id == connection_id) else { return };
+        let ours: Vec<_> = self.swarm.listeners().cloned().collect();
+        let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
+        let server = info.protocols.contains(&self.names.kad);
+        entry.identified(&info.agent_version, server);
+        if server {
+            entry.replace_addresses(&addresses);
+            let dialable = entry.to_dial();
+            self.meet_server(peer_id, node, dialable);
+        } else {
+            self.forget_server(peer_id, node);
+        }
+    }
+
+    pub(super) fn on_ping_event(&mut self, event: &ping::Event) {
+        let round_trip = match &event.result {
+            Ok(round_trip) => Some(*round_trip),
+            Err(ping::Failure::Timeout) => None,
+            Err(_) => return, // the connection's end is an event of its own
+        };
+        let Some(entry) = node_id(&event.peer).and_then(|node| self.book.get_mut(&node)) else { return };
+        if entry.pinged(round_trip) >= MISSED_PINGS_MAX {
+            tracing::debug!(peer = %event.peer, "a connection is dead");
+            self.swarm.close_connection(event.connection);
+        }
+    }
+
+    pub(super) fn on_mdns_event(&mut self, event: mdns::Event) {
+        let mdns::Event::Discovered(found) = event else { return };
+        let now = Instant::now();
+        for (peer, address) in found {
+            let Some(node) = node_id(&peer).filter(|node| *node != self.local) else { continue };
+            let entry = self.book.entry(node, FoundBy::Mdns, now);
+            if entry.why_down(now).is_some() {
+                continue; // of another network, say: its announcements go on
+            }
+            entry.learn(&address);
+            if !entry.is_connected() {
+                self.dial(node);
+            }
+        }
+    }
+
+    /// Closes one of two connections to a node once nothing uses it.
+    pub(super) fn close_extra_links(&mut self, now: Instant) {
+        if self.is_looking_up() {
+            return; // a look-up whose connection is closed under it waits for its time-out
+        }
+        let extra = |(node, entry): (&NodeId, &crate::book::Entry)| {
+            let id = entry.superfluous(self.local, *node)?;
+            let old = entry.links.iter().all(|link| now >= link.since + EXTRA_LINK_AGE);
+            let idle = !self.calls.in_flight_to(node) && !self.serving.in_flight_on(id);
+            (old && idle).then_some(id)
+        };
+        for id in self.book.iter().filter_map(extra).collect::<Vec<_>>() {
+            self.swarm.close_connection(id);
+        }
+    }
+}
+
+/// The addresses that an error says did not lead to the node.
+fn failed_addresses(error: &DialError) -> impl Iterator<Item = &Multiaddr> {
+    let (many, one) = match error {
+        DialError::Transport(errors) => (&errors[..], None),
+        DialError::WrongPeerId { address, .. } | DialError::LocalPeerId { address } => (&[][..], Some(address)),
+        _ => (&[][..], None),
+    };
+    many.iter().map(|(address, _)| address).chain(one)
+}
+
+/// An error in a few words for people: what the last address tried said.
+fn reason(error: &DialError) -> String {
+    match error {
+        DialError::Transport(errors) => match errors.last() {
+            Some((address, TransportError::Other(error))) => {
+                format!("{}: {}", address::split(address).0, innermost(error))
+            }
+            Some((address, TransportError::MultiaddrNotSupported(_))) => format!("{address} is not supported"),
+            None => "no address worked".into(),
+        },
+        DialError::WrongPeerId { address, .. } => format!("another node answers at {}", address::split(address).0),
+        DialError::LocalPeerId { address } => format!("{} is this node", address::split(address).0),
+        DialError::NoAddresses => "no address of it is known".into(),
+        DialError::Denied { .. } => "too many connections".into(),
+        DialError::Aborted | DialError::DialPeerConditionFalse(_) => "dialling was given up".into(),
+    }
+}
+
+/// The cause below libp2p's wrappings, which repeat themselves.
+fn innermost(error: &std::io::Error) -> String {
+    if error.kind() == std::io::ErrorKind::TimedOut {
+        return "timed out".into();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string().chars().take(120).collect()
+}

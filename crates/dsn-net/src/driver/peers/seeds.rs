@@ -1,0 +1,172 @@
+//! Where the network is found: bootstrap addresses and servers remembered from an earlier run, dialled at the start, again
+//! with back-off while nobody is there, and now and then afterwards. Not here: what Kademlia finds from there.
+
+use std::time::{Duration, Instant};
+
+use dsn_core::node_id::NodeId;
+use libp2p::{
+    Multiaddr,
+    swarm::{ConnectionId, dial_opts::DialOpts},
+};
+
+use crate::{address, book::FoundBy, driver::Driver, error::NetError, identity::peer_id, options::NetOptions};
+
+/// Back-off while nobody is there starts here.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// And ends here, so that a network that comes back is found within half a minute.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// With somebody there: look-ups that keep the routing table true, and missing bootstrap nodes dialled.
+const REFRESH: Duration = Duration::from_secs(300);
+/// Remembered servers dialled in one round.
+const REMEMBERED_PER_ROUND: usize = 8;
+
+/// The ways into the network.
+pub(crate) struct Seeds {
+    bootstrap: Vec<Seed>,
+    remembered: Vec<(NodeId, Vec<Multiaddr>)>,
+    next_remembered: usize,
+    mdns: bool,
+    started: Instant,
+    next: Instant,
+    wait: Duration,
+}
+
+struct Seed {
+    address: Multiaddr,
+    /// The id that the address names; dialling insists on it.
+    named: Option<NodeId>,
+    /// Who was found there.
+    node: Option<NodeId>,
+    dialling: Option<ConnectionId>,
+}
+
+impl Seeds {
+    pub(crate) fn new(options: &NetOptions) -> Result<Self, NetError> {
+        let seed = |text: &String| {
+            let (address, named) = address::split(&address::parse(text)?);
+            Ok(Seed { address, named, node: named, dialling: None })
+        };
+        let usable = |(node, texts): &(NodeId, Vec<String>)| {
+            let addresses: Vec<_> = texts.iter().filter_map(|text| address::parse(text).ok()).collect();
+            (*node != options.identity.node_id() && !addresses.is_empty()).then_some((*node, addresses))
+        };
+        let now = Instant::now();
+        Ok(Self {
+            bootstrap: options.bootstrap.iter().map(seed).collect::<Result<_, _>>()?,
+            remembered: options.remembered.iter().filter_map(usable).collect(),
+            next_remembered: 0,
+            mdns: options.mdns,
+            started: now,
+            next: now,
+            wait: RETRY_MIN,
+        })
+    }
+
+    /// Whether anybody could still turn up: waiting makes no sense for a node that was told of nobody.
+    pub(crate) fn hopes(&self) -> bool {
+        self.mdns || !self.bootstrap.is_empty() || !self.remembered.is_empty()
+    }
+
+    /// Whether this node was told to be the first of its network.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.bootstrap.is_empty()
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// A connection stands; tells whether it leads to a bootstrap node.
+    pub(crate) fn on_connected(&mut self, id: ConnectionId, remote: &Multiaddr, node: NodeId) -> bool {
+        let mut is_seed = false;
+        for seed in &mut self.bootstrap {
+            if seed.dialling == Some(id) || seed.address == *remote || seed.named == Some(node) {
+                seed.dialling = seed.dialling.filter(|dialling| *dialling != id);
+                seed.node = Some(node);
+                is_seed = true;
+            }
+        }
+        is_seed
+    }
+
+    /// Dialling failed.
+    pub(crate) fn on_failed(&mut self, id: ConnectionId, reason: &str) {
+        if let Some(seed) = self.bootstrap.iter_mut().find(|seed| seed.dialling == Some(id)) {
+            tracing::warn!(address = %seed.address, reason, "bootstrap address cannot be reached");
+            seed.dialling = None;
+        }
+    }
+}
+
+impl Driver {
+    /// Whether the first servers may still turn up: a client waits for them at every question, a server only when it has
+    /// just started, for it may be the first.
+    pub(in crate::driver) fn is_seeding(&self, now: Instant) -> bool {
+        let seeds = &self.dials.seeds;
+        seeds.hopes() && (!self.serve || now < seeds.started() + self.waits.seed)
+    }
+
+    /// Dials the ways into the network when it is time to.
+    pub(in crate::driver) fn seed(&mut self, now: Instant) {
+        if now < self.dials.seeds.next {
+            return;
+        }
+        let alone = !self.knows_servers();
+        let seeds = &mut self.dials.seeds;
+        let wait = if alone { seeds.wait } else { REFRESH };
+        seeds.wait = if alone { (seeds.wait * 2).min(RETRY_MAX) } else { RETRY_MIN };
+        seeds.next = now + wait;
+        self.dial_bootstrap();
+        if alone {
+            self.dial_remembered(now);
+        } else {
+            self.refresh_table();
+        }
+    }
+
+    /// Servers have gone: look for the way back at once, not at the next refresh.
+    pub(in crate::driver) fn seed_soon(&mut self, now: Instant) {
+        let seeds = &mut self.dials.seeds;
+        seeds.next = seeds.next.min(now + seeds.wait);
+    }
+
+    fn dial_bootstrap(&mut self) {
+        for index in 0..self.dials.seeds.bootstrap.len() {
+            let seed = &self.dials.seeds.bootstrap[index];
+            let met = seed.node.is_some_and(|node| node == self.local || self.is_connected(&node));
+            if met || seed.dialling.is_some() {
+                continue;
+            }
+            let address = seed.address.clone();
+            let opts = match seed.named {
+                Some(node) => {
+                    DialOpts::peer_id(peer_id(&node)).addresses(vec![address.clone()]).allocate_new_port().build()
+                }
+                None => DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build(),
+            };
+            let (named, id) = (seed.named, opts.connection_id());
+            if let Some(node) = named {
+                self.book.entry(node, FoundBy::Bootstrap, Instant::now()).learn(&address);
+            }
+            if self.swarm.dial(opts).is_ok() {
+                self.dials.seeds.bootstrap[index].dialling = Some(id);
+            }
+        }
+    }
+
+    fn dial_remembered(&mut self, now: Instant) {
+        let count = self.dials.seeds.remembered.len();
+        for _ in 0..count.min(REMEMBERED_PER_ROUND) {
+            let seeds = &mut self.dials.seeds;
+            let (node, addresses) = seeds.remembered[seeds.next_remembered % count].clone();
+            seeds.next_remembered += 1;
+            let entry = self.book.entry(node, FoundBy::Remembered, now);
+            for address in &addresses {
+                entry.learn(address);
+            }
+            if !entry.is_connected() {
+                self.dial(node);
+            }
+        }
+    }
+}

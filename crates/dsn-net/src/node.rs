@@ -1,0 +1,205 @@
+//! The handle: what clients and farmers hold of the network. It keeps the limits (windows, time-outs) and leaves the rest
+//! to the driver, the one task that owns the connections. Not here: any decision about peers. Invariant: every method
+//! ends, in an answer or a typed error, whatever the driver and the other nodes do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use dsn_core::{
+    node_id::NodeId,
+    ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
+    rpc::{Refusal, Request, Response, StoreHeader, StorePart, frame::Frame},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    driver::{self, Command, Shared},
+    error::NetError,
+    options::{NetOptions, Waits},
+    window::{Windows, cost},
+};
+
+/// Commands that wait for the driver. It only queues work, so a full channel means thousands of callers.
+const COMMANDS_MAX: usize = 256;
+
+/// A running node of the network. Clones are the same node; it ends with [`Node::shutdown`] or with its last clone.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    local: NodeId,
+    waits: Waits,
+    handler: Arc<dyn Handler>,
+    windows: Windows,
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Starts listening and looking for the network; returns when every listener has its real address. Dropping the
+    /// future stops the node.
+    ///
+    /// # Errors
+    /// See [`NetError`]; nothing is left running then.
+    pub async fn start(options: NetOptions, handler: Arc<dyn Handler>) -> Result<Self, NetError> {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (waits, outgoing, local) = (options.waits, options.room.outgoing, options.identity.node_id());
+        let started = driver::start(options, Arc::clone(&handler), inbox).await?;
+        tracing::info!(node = %local, "network started");
+        Ok(Self {
+            inner: Arc::new(Inner {
+                local,
+                waits,
+                handler,
+                windows: Windows::new(outgoing),
+                commands,
+                shared: started.shared,
+                driver: Mutex::new(Some(started.driver)),
+            }),
+        })
+    }
+
+    /// The addresses listened on, with the node's id at their end.
+    pub fn listen_addrs(&self) -> Vec<String> {
+        self.inner.shared.listen_addrs()
+    }
+
+    /// Servers worth remembering for the next run, best first, with addresses that worked; for
+    /// [`NetOptions::remembered`]. Safe to drop.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`].
+    pub async fn good_peers(&self) -> Result<Vec<(NodeId, Vec<String>)>, NetworkError> {
+        self.ask(|reply| Command::GoodPeers { reply }).await
+    }
+
+    /// Ends the node: no request is answered or sent any more, every task has ended when this returns. Dropping the
+    /// future lets the node end unobserved. May be called again, and on any clone.
+    pub async fn shutdown(&self) {
+        let _already_gone = self.inner.commands.send(Command::Shutdown).await;
+        let driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match driver {
+            Some(driver) => {
+                if let Err(error) = driver.await {
+                    tracing::error!(%error, "the network's driver failed");
+                }
+                tracing::info!(node = %self.inner.local, "network stopped");
+            }
+            None => self.inner.commands.closed().await,
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, NetworkError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.commands.send(command(reply)).await.map_err(|_| NetworkError::Stopped)?;
+        answer.await.map_err(|_| NetworkError::Stopped)
+    }
+
+    /// A request to oneself goes to one's own handler, through the same door as a stranger's.
+    async fn serve_myself(&self, request: Request) -> Response {
+        if let Request::Store(parts) = &request {
+            let header = |part: &StorePart| StoreHeader { token: part.token, index: part.index, len: part.bytes.len() };
+            let headers: Vec<_> = parts.iter().map(header).collect();
+            if let Err(refusal) = self.inner.handler.admit(&headers) {
+                return Response::Refused(refusal);
+            }
+        }
+        self.inner.handler.handle(self.inner.local, request).await
+    }
+}
+
+#[async_trait]
+impl Network for Node {
+    fn local_id(&self) -> NodeId {
+        self.inner.local
+    }
+
+    async fn request(&self, to: NodeId, request: Request) -> Result<Response, NetworkError> {
+        let bulk = matches!(request, Request::Store(_) | Request::Fetch(_));
+        let after = if bulk { self.inner.waits.bulk } else { self.inner.waits.control };
+        let late = NetworkError::Timeout { node: to, after };
+        if to == self.inner.local {
+            return timeout(after, self.serve_myself(request)).await.map_err(|_| late);
+        }
+        let expected = Expected::of(&request);
+        let frame = Frame::from(&request);
+        let lease = timeout(after, self.inner.windows.acquire(to, cost(&request, &frame)));
+        let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
+        let repeatable = !matches!(request, Request::Store(_));
+        drop(request);
+        let sent = self.ask(|reply| Command::Request { to, frame, lease, repeatable, reply });
+        let response = timeout(after, sent).await.map_err(|_| late)???;
+        if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
+    }
+
+    async fn snapshot(&self, fresh: bool) -> Result<Snapshot, NetworkError> {
+        self.ask(|reply| Command::Snapshot { fresh, reply }).await?
+    }
+
+    async fn look_up(&self, key: [u8; 32]) -> Result<Vec<NodeId>, NetworkError> {
+        self.ask(|reply| Command::LookUp { key, reply }).await?
+    }
+
+    fn report(&self, node: NodeId, evidence: PeerEvidence) {
+        if self.inner.commands.try_send(Command::Report { node, evidence }).is_err() {
+            tracing::debug!(%node, ?evidence, "a report was lost: the driver is busy or gone");
+        }
+    }
+
+    async fn known_nodes(&self) -> Result<Vec<KnownNode>, NetworkError> {
+        self.ask(|reply| Command::KnownNodes { reply }).await
+    }
+}
+
+/// Which kind of answer a request may have.
+#[derive(Clone, Copy)]
+enum Expected {
+    Info,
+    Located,
+    Published,
+    Offered,
+    Stored,
+    Fetched,
+    Held,
+    Committed,
+}
+
+impl Expected {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::Info => Self::Info,
+            Request::Locate(_) => Self::Located,
+            Request::Publish(_) => Self::Published,
+            Request::Offer(_) => Self::Offered,
+            Request::Store(_) => Self::Stored,
+            Request::Fetch(_) => Self::Fetched,
+            Request::Holds(_) => Self::Held,
+            Request::Commit(_) => Self::Committed,
+        }
+    }
+
+    fn fits(self, response: &Response) -> bool {
+        match response {
+            Response::Refused(Refusal::Malformed) => {
+                tracing::debug!("a node called our request malformed");
+                true
+            }
+            Response::Refused(_) => true,
+            Response::Info(_) => matches!(self, Self::Info),
+            Response::Located(_) => matches!(self, Self::Located),
+            Response::Published(_) => matches!(self, Self::Published),
+            Response::Offered(_) => matches!(self, Self::Offered),
+            Response::Stored(_) => matches!(self, Self::Stored),
+            Response::Fetched(_) => matches!(self, Self::Fetched),
+            Response::Held(_) => matches!(self, Self::Held),
+            Response::Committed { .. } => matches!(self, Self::Committed),
+        }
+    }
+}

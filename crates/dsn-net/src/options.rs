@@ -1,0 +1,105 @@
+//! What a node is started with: plain values, already parsed by whoever reads flags and files. Addresses are checked by
+//! `Node::start`, which turns a bad one into a typed error.
+
+use std::time::Duration;
+
+use dsn_core::{identity::Identity, limits::BODIES_MAX_BYTES, network_name::NetworkName, node_id::NodeId};
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct NetOptions {
+    /// The node's key.
+    pub identity: Identity,
+    /// The network; in every protocol name, so that nodes of two networks never talk.
+    pub network: NetworkName,
+    /// Whether the node serves the DHT (farmers) or only asks (the command line).
+    pub serve: bool,
+    /// Where to listen; port 0 lets the system choose. Empty for a node that only dials.
+    pub listen: Vec<String>,
+    /// Addresses to announce besides those listened on.
+    pub external: Vec<String>,
+    /// Where the network is found, with or without `/p2p/ID` at the end.
+    pub bootstrap: Vec<String>,
+    /// Servers known from an earlier run, as [`crate::Node::good_peers`] gave them.
+    pub remembered: Vec<(NodeId, Vec<String>)>,
+    /// Whether nodes on the same LAN are looked for.
+    pub mdns: bool,
+    /// Time-outs.
+    pub waits: Waits,
+    /// Bounds on memory.
+    pub room: Room,
+}
+
+/// Time-outs; the tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// For the answer to a request that carries or asks for pieces. 1 MiB at 17 KiB/s.
+    pub bulk: Duration,
+    /// For the answer to any other request.
+    pub control: Duration,
+    /// For a connection, handshakes included. Longer than three round trips around the world.
+    pub dial: Duration,
+    /// After which an unused connection is closed. Long, because redialling costs 3 ms of CPU on each side.
+    pub idle: Duration,
+    /// A stream with nothing on it is closed after this; the byte-rate floor starts counting here.
+    pub silence: Duration,
+    /// A first question waits this long for somebody of the network to be there.
+    pub seed: Duration,
+    /// A node that could not be reached is not dialled again for this long.
+    pub down: Duration,
+    /// Between two pings of a connected node.
+    pub ping: Duration,
+}
+
+/// Bounds on memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Requests on their way, or the answers expected to them, to all nodes together.
+    pub outgoing: usize,
+    /// Bodies of store requests being received or handled.
+    pub incoming: usize,
+    /// Answers that carry pieces, being made or sent.
+    pub answers: usize,
+    /// Connections, in both directions together.
+    pub connections: u32,
+}
+
+impl NetOptions {
+    /// A client that knows nobody: every other field at its usual value.
+    pub fn new(identity: Identity, network: NetworkName) -> Self {
+        Self {
+            identity,
+            network,
+            serve: false,
+            listen: Vec::new(),
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            remembered: Vec::new(),
+            mdns: true,
+            waits: Waits::default(),
+            room: Room::default(),
+        }
+    }
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            bulk: Duration::from_secs(60),
+            control: Duration::from_secs(10),
+            dial: Duration::from_secs(3),
+            idle: Duration::from_secs(90),
+            silence: Duration::from_secs(10),
+            seed: Duration::from_secs(10),
+            down: Duration::from_secs(3),
+            ping: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        const { assert!(BODIES_MAX_BYTES <= 16 << 20, "every budget holds at least one full message") }
+        Self { outgoing: 64 << 20, incoming: 32 << 20, answers: 16 << 20, connections: 768 }
+    }
+}

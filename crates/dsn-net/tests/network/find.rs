@@ -1,0 +1,172 @@
+//! Finding nodes: snapshots, look-ups, nodes that move, nodes that are gone, other networks.
+
+use std::time::{Duration, Instant};
+
+use dsn_core::{
+    node_id::{NodeId, Position, closest},
+    ports::{Network, NetworkError, PeerEvidence},
+};
+use dsn_net::{NetOptions, Node};
+
+use crate::support::*;
+
+/// Asks until every node's snapshot shows all of them.
+async fn settled(nodes: &[Node]) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for node in nodes {
+        while node.snapshot(true).await.unwrap().nodes.len() < nodes.len() {
+            assert!(Instant::now() < deadline, "the nodes did not find each other");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_client_sees_the_whole_network() {
+    let nodes = farmers(12).await;
+    settled(&nodes).await;
+    let ids: Vec<_> = nodes.iter().map(Network::local_id).collect();
+    let begin = Instant::now();
+    let client = start(towards(&nodes[0], client(1))).await;
+    let started = begin.elapsed();
+    let snapshot = client.snapshot(false).await.unwrap();
+    eprintln!("cold client: started after {started:?}, snapshot of 12 after {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!(snapshot.nodes, ids.iter().copied().collect());
+    assert!(snapshot.complete);
+    for key in [[0; 32], [1; 32], [0xfe; 32]] {
+        let begin = Instant::now();
+        let found = client.look_up(key).await.unwrap();
+        eprintln!("look-up: {:?}", begin.elapsed());
+        assert_eq!(found, closest(ids.iter().copied(), Position::of_key(&key), 20));
+        assert_eq!(nodes[3].look_up(key).await.unwrap(), found, "a server counts itself");
+    }
+    let begin = Instant::now();
+    client.snapshot(false).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(50), "a known picture is given at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_servers_are_left_out_of_a_complete_picture() {
+    let nodes = farmers(8).await;
+    settled(&nodes).await;
+    for node in &nodes[5..] {
+        node.shutdown().await;
+    }
+    let client = start(towards(&nodes[0], client(1))).await;
+    let begin = Instant::now();
+    let snapshot = client.snapshot(false).await.unwrap();
+    eprintln!("snapshot with 3 of 8 dead: {:?}", begin.elapsed());
+    assert_eq!(snapshot.nodes, nodes[..5].iter().map(Network::local_id).collect());
+    assert!(snapshot.complete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_farmer_back_on_another_port_is_found_by_its_id() {
+    let nodes = farmers(5).await;
+    settled(&nodes).await;
+    let client = start(towards(&nodes[0], client(1))).await;
+    let moved = nodes[4].local_id();
+    client.request(moved, holds()).await.unwrap();
+    let before = nodes[4].listen_addrs();
+    nodes[4].shutdown().await;
+    let back = start(towards(&nodes[1], farmer(104, &[TCP]))).await;
+    assert_ne!(back.listen_addrs(), before);
+    assert!(back.snapshot(false).await.unwrap().nodes.len() >= 4);
+    let begin = Instant::now();
+    client.request(moved, holds()).await.unwrap();
+    eprintln!("found again after {:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreachable_node_is_an_error_soon() {
+    let nodes = farmers(3).await;
+    settled(&nodes).await;
+    let client = start(towards(&nodes[0], client(1))).await;
+    client.request(nodes[2].local_id(), holds()).await.unwrap();
+    nodes[2].shutdown().await;
+    for (node, times) in [(nodes[2].local_id(), 2), (identity(77).node_id(), 2)] {
+        for _ in 0..times {
+            let begin = Instant::now();
+            let error = client.request(node, holds()).await.unwrap_err();
+            eprintln!("{error} after {:?}", begin.elapsed());
+            assert!(matches!(error, NetworkError::Unreachable { .. }), "{error:?}");
+            assert!(begin.elapsed() < Duration::from_secs(1));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_of_other_names_do_not_talk() {
+    let here = start(farmer(1, &[TCP])).await;
+    let there = NetOptions { network: "other".parse().unwrap(), ..farmer(2, &[TCP]) };
+    let mut there = towards(&here, there);
+    there.waits.seed = Duration::from_millis(500);
+    let there = start(there).await;
+    let error = there.request(here.local_id(), holds()).await.unwrap_err();
+    assert!(matches!(error, NetworkError::Unreachable { .. } | NetworkError::ConnectionLost { .. }), "{error:?}");
+    assert_eq!(there.snapshot(true).await.unwrap().nodes, [there.local_id()].into());
+    assert_eq!(here.snapshot(true).await.unwrap().nodes, [here.local_id()].into());
+}
+
+#[tokio::test]
+async fn nobody_there_is_an_error_for_a_client_and_a_network_of_one_for_a_farmer() {
+    let alone = start(farmer(1, &[TCP])).await;
+    let snapshot = alone.snapshot(false).await.unwrap();
+    assert_eq!((snapshot.nodes, snapshot.complete), ([alone.local_id()].into(), true));
+    assert_eq!(alone.look_up([0; 32]).await.unwrap(), [alone.local_id()]);
+    let lost = start(client(2)).await;
+    assert!(matches!(lost.snapshot(false).await, Err(NetworkError::NoPeers)));
+    let mut options = NetOptions { bootstrap: vec!["/ip4/127.0.0.1/tcp/1".into()], ..client(3) };
+    options.waits.seed = Duration::from_millis(300);
+    let lost = start(options).await;
+    let begin = Instant::now();
+    assert!(matches!(lost.look_up([0; 32]).await, Err(NetworkError::NoPeers)));
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bootstrap_node_that_comes_late_is_still_found() {
+    let place = start(farmer(1, &[TCP])).await;
+    let address = place.listen_addrs().remove(0);
+    place.shutdown().await;
+    let early = start(NetOptions { bootstrap: vec![address.clone()], ..client(2) }).await;
+    let (asked, place) = tokio::join!(early.snapshot(false), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        start(farmer(1, &[&address])).await
+    });
+    assert_eq!(asked.unwrap().nodes, [place.local_id()].into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn known_nodes_say_how_they_were_found_and_how_far_they_are() {
+    let nodes = farmers(3).await;
+    settled(&nodes).await;
+    let client = start(towards(&nodes[0], client(1))).await;
+    client.snapshot(false).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let known = loop {
+        let known = client.known_nodes().await.unwrap();
+        if known.len() == 3 && known.iter().all(|node| node.round_trip.is_some()) {
+            break known;
+        }
+        assert!(Instant::now() < deadline, "{known:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    for node in &known {
+        let bootstrap = node.node == nodes[0].local_id();
+        assert_eq!(node.found_by, if bootstrap { "bootstrap" } else { "dht" });
+        assert_eq!(node.agent.as_deref(), Some(concat!("dsn/", env!("CARGO_PKG_VERSION"))));
+        assert!(node.connected && !node.addresses.is_empty());
+    }
+    client.report(nodes[1].local_id(), PeerEvidence::WrongBytes);
+    let good: Vec<NodeId> = client.good_peers().await.unwrap().into_iter().map(|(node, _)| node).collect();
+    assert!(good.contains(&nodes[0].local_id()) && !good.contains(&nodes[1].local_id()), "{good:?}");
+    let remembered = client.good_peers().await.unwrap();
+    client.shutdown().await;
+    let again = start(NetOptions { remembered, ..support_client() }).await;
+    assert_eq!(again.snapshot(false).await.unwrap().nodes.len(), 3, "remembered servers suffice");
+}
+
+fn support_client() -> NetOptions {
+    client(2)
+}

@@ -1,0 +1,6 @@
+//! Nodes on loopback, with real sockets and real time: requests both ways, finding each other, and peers that misbehave.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say what they measured")]
+
+mod find;
+mod requests;
+mod support;

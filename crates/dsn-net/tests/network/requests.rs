@@ -1,0 +1,121 @@
+//! Requests between two nodes: every transport, full bodies, refusals, limits, the end of a node.
+
+use std::time::{Duration, Instant};
+
+use dsn_core::{
+    limits::PIECE_MAX_BYTES,
+    ports::{Network, NetworkError},
+    rpc::{Refusal, Response},
+};
+use dsn_net::{NetError, NetOptions, Node};
+
+use crate::support::*;
+
+async fn pieces_travel_over(listen: &[&str]) {
+    let (farmer, shelf) = start_with(farmer(1, listen), Shelf::default()).await;
+    let client = start(towards(&farmer, client(2))).await;
+    assert!(matches!(client.request(farmer.local_id(), holds()).await, Ok(Response::Held(sets)) if sets.len() == 1));
+    for (index, len) in [(0, 1), (1, 65_537), (2, PIECE_MAX_BYTES)] {
+        let bytes = piece(len);
+        let stored = client.request(farmer.local_id(), store(index, bytes.clone())).await;
+        assert!(matches!(stored, Ok(Response::Stored(_))), "{stored:?}");
+        assert_eq!(shelf.pieces.lock().unwrap()[&index], bytes);
+        assert_eq!(body(client.request(farmer.local_id(), fetch(index)).await.unwrap()), bytes);
+    }
+    client.shutdown().await;
+    farmer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_travel_over_tcp() {
+    pieces_travel_over(&[TCP]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_travel_over_quic() {
+    pieces_travel_over(&[QUIC]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_bodies_get_their_answer_at_once() {
+    for listen in [TCP, QUIC] {
+        let refusing = Shelf { refuses: Some(Refusal::BadToken), ..Shelf::default() };
+        let (farmer, shelf) = start_with(farmer(1, &[listen]), refusing).await;
+        let client = start(towards(&farmer, client(2))).await;
+        for len in [1, PIECE_MAX_BYTES] {
+            let begin = Instant::now();
+            let answer = client.request(farmer.local_id(), store(0, piece(len))).await;
+            assert!(begin.elapsed() < Duration::from_secs(2), "{listen} {len}: {:?}", begin.elapsed());
+            assert!(matches!(answer, Ok(Response::Refused(Refusal::BadToken))), "{listen} {len}: {answer:?}");
+        }
+        assert!(shelf.pieces.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_oneself_is_served_by_ones_own_handler() {
+    let (node, _) = start_with(farmer(1, &[TCP]), Shelf::default()).await;
+    node.request(node.local_id(), store(0, piece(100))).await.unwrap();
+    assert_eq!(body(node.request(node.local_id(), fetch(0)).await.unwrap()), piece(100));
+    let refusing = Shelf { refuses: Some(Refusal::BadToken), ..Shelf::default() };
+    let (node, _) = start_with(farmer(2, &[TCP]), refusing).await;
+    let answer = node.request(node.local_id(), store(0, piece(100))).await;
+    assert!(matches!(answer, Ok(Response::Refused(Refusal::BadToken))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_node_is_a_timeout_and_a_stopped_one_is_stopped() {
+    let slow = Shelf { delay: Duration::from_secs(60), ..Shelf::default() };
+    let (farmer, _) = start_with(farmer(1, &[TCP]), slow).await;
+    let mut options = towards(&farmer, client(2));
+    options.waits.control = Duration::from_millis(300);
+    let client = start(options).await;
+    let late = client.request(farmer.local_id(), holds()).await;
+    assert!(matches!(late, Err(NetworkError::Timeout { .. })), "{late:?}");
+    let waiting = tokio::spawn({
+        let (client, farmer) = (client.clone(), farmer.local_id());
+        async move { client.request(farmer, fetch(0)).await }
+    });
+    tokio::task::yield_now().await;
+    let begin = Instant::now();
+    client.shutdown().await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(matches!(waiting.await.unwrap(), Err(NetworkError::Stopped)));
+    assert!(matches!(client.request(farmer.local_id(), holds()).await, Err(NetworkError::Stopped)));
+    assert!(matches!(client.snapshot(false).await, Err(NetworkError::Stopped)));
+    client.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_at_once_are_all_answered() {
+    let (farmer, shelf) = start_with(farmer(1, &[TCP]), Shelf::default()).await;
+    shelf.pieces.lock().unwrap().insert(0, piece(PIECE_MAX_BYTES));
+    let client = start(towards(&farmer, client(2))).await;
+    let calls = (0..400).map(|i| {
+        let (client, farmer) = (client.clone(), farmer.local_id());
+        tokio::spawn(async move { client.request(farmer, if i % 2 == 0 { fetch(0) } else { holds() }).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert!(shelf.most_at_once.load(std::sync::atomic::Ordering::SeqCst) <= 64);
+}
+
+#[tokio::test]
+async fn what_cannot_be_listened_on_is_a_typed_error() {
+    let first = start(farmer(1, &[TCP])).await;
+    let taken = first.listen_addrs().remove(0);
+    let shelf = std::sync::Arc::new(Shelf::default());
+    let error = Node::start(farmer(2, &[&taken]), shelf.clone()).await.err().unwrap();
+    assert!(
+        matches!(&error, NetError::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse),
+        "{error:?}"
+    );
+    for bad in ["/ip4/1.2.3.4", "nonsense"] {
+        let error = Node::start(farmer(2, &[bad]), shelf.clone()).await.err().unwrap();
+        assert!(matches!(error, NetError::BadAddress { .. }), "{error:?}");
+        let bootstrap = NetOptions { bootstrap: vec![bad.into()], ..client(2) };
+        let error = Node::start(bootstrap, shelf.clone()).await.err().unwrap();
+        assert!(matches!(error, NetError::BadAddress { .. }), "{error:?}");
+    }
+}
