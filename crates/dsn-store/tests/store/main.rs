@@ -4,4 +4,5 @@
 mod faulty;
 mod fixtures;
 mod memory;
+mod rocks;
 mod suite;

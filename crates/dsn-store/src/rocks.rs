@@ -1,0 +1,231 @@
+//! The store on disk: RocksDB, pieces in blob files, one writer thread. A cloneable handle: reads run on blocking threads,
+//! a few at a time; everything that writes goes to `writer` and comes back when it is durable. Not here: whom to serve and
+//! how much to keep (the farmer's business), and giving space back, which comes with deletion.
+//!
+//! Invariant: what was answered survives a kill or a power cut at any instant; a damaged byte costs the piece it is in and
+//! nothing else.
+
+mod database;
+mod group;
+mod layout;
+mod open;
+mod tuning;
+mod writer;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dsn_core::{
+    cid::Cid,
+    hash::ChunkId,
+    locator::Locator,
+    node_id::NodeId,
+    ports::{BoundChunks, ChunkHoldings, PieceStore, PutBatch, Space, StoreError, StoredChunk},
+    rpc::PutId,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+pub use self::open::{OpenError, OpenReport};
+use self::{
+    database::{Database, PieceRead},
+    writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
+};
+use crate::batch::named_chunks;
+
+/// Reads at once. Each takes a blocking thread and up to 2 MiB; a disk that serves more at once is served well by this.
+const READS_MAX: u32 = 16;
+
+/// What a store may take of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Bytes gathered in memory before they become a file; up to three such buffers exist at a time.
+    pub write_buffer_bytes: usize,
+    /// Bytes of index and filter blocks kept in memory. Pieces are never cached here; the system does that.
+    pub block_cache_bytes: usize,
+    /// Files RocksDB keeps open.
+    pub max_open_files: i32,
+}
+
+impl Default for RocksOptions {
+    /// For a farmer that should stay below 64 MiB at rest. Measured against 64 MiB, write buffers of 16 MiB take less
+    /// processor time (they stay in its cache) and a third of the memory.
+    fn default() -> Self {
+        Self { write_buffer_bytes: 16 * 1024 * 1024, block_cache_bytes: 8 * 1024 * 1024, max_open_files: 256 }
+    }
+}
+
+/// A store on disk. Clones are handles of the same store; the last one to go closes it, which blocks until what is
+/// queued is written: better call [`RocksStore::close`].
+#[derive(Clone)]
+pub struct RocksStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    report: OpenReport,
+    /// None once closed.
+    database: Mutex<Option<Arc<Database>>>,
+    reads: Arc<Semaphore>,
+    space: watch::Receiver<Space>,
+    /// None only while the last handle is dropped.
+    commands: Option<mpsc::Sender<Command>>,
+    /// None only while the last handle is dropped.
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl RocksStore {
+    /// Opens the store in the folder `path`, or makes one there. Blocks, after a crash for as long as it takes to replay
+    /// at most 64 MiB and to count the index (about a second for a million chunks).
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Damage is none: see [`RocksStore::report`].
+    pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_path_buf();
+        let opened = open::open(&path, options)?;
+        let database = Arc::new(opened.database);
+        let (space_of_writer, space) = watch::channel(opened.counters.space);
+        let writer = Writer::new(Arc::clone(&database), opened.counters, space_of_writer);
+        let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
+        let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
+        let writer =
+            spawned.map_err(|source| OpenError::Io { action: "start a thread for", path: path.clone(), source })?;
+        let inner = Inner {
+            path,
+            report: opened.report,
+            database: Mutex::new(Some(database)),
+            reads: Arc::new(Semaphore::new(usize::try_from(READS_MAX).expect("16 fits"))),
+            space,
+            commands: Some(commands),
+            writer: Some(writer),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// In what state the store was found.
+    pub fn report(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with
+    /// [`StoreError::Closed`], on all clones. Dropping the future may leave it half done; call it again.
+    ///
+    /// # Errors
+    /// When what was in memory could not be moved to its files; it is safe in the log all the same.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        if self.inner.reads.acquire_many(READS_MAX).await.is_ok() {
+            self.inner.reads.close();
+        }
+        self.inner.database().take();
+        match self.command(|reply| Command::Close { reply }).await {
+            Err(StoreError::Closed) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Sends a command to the writer and waits for its answer.
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.inner.commands.as_ref().expect("only drop takes it");
+        commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs a read on a blocking thread. The permit outlives the use of the database, so that closing can wait for it.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.inner.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let database = self.inner.database().clone().ok_or(StoreError::Closed)?;
+        let read = move || {
+            let result = work(&database);
+            drop(database);
+            drop(permit);
+            result
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// What a read found before the writer had a look.
+enum FirstRead {
+    Done(Option<Bytes>),
+    Suspect,
+}
+
+#[async_trait]
+impl PieceStore for RocksStore {
+    async fn put(&self, batch: PutBatch) -> Result<Vec<ChunkHoldings>, StoreError> {
+        let named = named_chunks(&batch);
+        self.command(|reply| Command::Grouped(Grouped::Put { batch, named, reply })).await
+    }
+
+    async fn piece(&self, chunk: ChunkId, index: u8) -> Result<Option<Bytes>, StoreError> {
+        let first = self.read(move |database| match database.piece(chunk, index)? {
+            PieceRead::Found(bytes) => Ok(FirstRead::Done(Some(bytes))),
+            PieceRead::Damaged => Ok(FirstRead::Suspect),
+            PieceRead::Absent => {
+                let is_missed = database.entry(chunk)?.is_some_and(|entry| entry.indices.contains(index));
+                Ok(if is_missed { FirstRead::Suspect } else { FirstRead::Done(None) })
+            }
+        });
+        match first.await? {
+            FirstRead::Done(found) => Ok(found),
+            FirstRead::Suspect => self.command(|reply| Command::Inspect { chunk, index, reply }).await,
+        }
+    }
+
+    async fn chunks(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, StoreError> {
+        let chunks = chunks.to_vec();
+        self.read(move |database| chunks.into_iter().map(|chunk| database.chunk(chunk)).collect()).await
+    }
+
+    async fn put_locators(&self, locators: Vec<Locator>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Grouped(Grouped::Locators { locators, reply })).await
+    }
+
+    async fn locators(&self, chunks: &[ChunkId]) -> Result<Vec<Option<Locator>>, StoreError> {
+        let chunks = chunks.to_vec();
+        self.read(move |database| chunks.into_iter().map(|chunk| database.locator(chunk)).collect()).await
+    }
+
+    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
+        self.command(|reply| Command::Bind { put_id, owner, root, reply }).await
+    }
+
+    fn space(&self) -> Space {
+        *self.inner.space.borrow()
+    }
+}
+
+impl Inner {
+    fn database(&self) -> std::sync::MutexGuard<'_, Option<Arc<Database>>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    /// Ends the writer by leaving it nobody to serve.
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!(path = %self.path.display(), "the store's writer had panicked");
+        }
+    }
+}
+
+impl fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksStore").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
