@@ -65,6 +65,14 @@ impl Failure {
         Self { exit, error: error.to_string(), caused_by: causes.collect(), hint: None }
     }
 
+    /// Says what was being done; what was said so far becomes the cause.
+    #[must_use]
+    pub fn named(mut self, error: impl Into<String>) -> Self {
+        let cause = std::mem::replace(&mut self.error, error.into());
+        self.caused_by.insert(0, cause);
+        self
+    }
+
     /// Adds a cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
