@@ -9,13 +9,14 @@ mod database;
 mod group;
 mod layout;
 mod open;
+mod slot;
 mod tuning;
 mod writer;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
 };
 
@@ -31,15 +32,17 @@ use dsn_core::{
 };
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use self::open::Opened;
 pub use self::open::{OpenError, OpenReport};
 use self::{
     database::{Database, PieceRead},
-    writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
+    slot::Slot,
+    writer::{Command, Grouped, Health, QUEUE_MAX_COMMANDS, Recovery, Writer},
 };
 use crate::batch::named_chunks;
 
 /// Reads at once. Each takes a blocking thread and up to 2 MiB; a disk that serves more at once is served well by this.
-const READS_MAX: u32 = 16;
+const READS_MAX: usize = 16;
 
 /// What a store may take of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +73,7 @@ pub struct RocksStore {
 struct Inner {
     path: PathBuf,
     report: OpenReport,
-    /// None once closed.
-    database: Mutex<Option<Arc<Database>>>,
+    slot: Arc<Slot>,
     reads: Arc<Semaphore>,
     space: watch::Receiver<Space>,
     /// None only while the last handle is dropped.
@@ -88,23 +90,18 @@ impl RocksStore {
     /// See [`OpenError`]. Damage is none: see [`RocksStore::report`].
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
-        let opened = open::open(&path, options)?;
-        let database = Arc::new(opened.database);
-        let (space_of_writer, space) = watch::channel(opened.counters.space);
-        let writer = Writer::new(Arc::clone(&database), opened.counters, space_of_writer);
+        let Opened { database, counters, report } = open::open(&path, options)?;
+        let state = if report == OpenReport::Damaged { Health::PassingBy } else { Health::Sound };
+        let recovery = Recovery { path: path.clone(), options: options.clone(), state };
+        let slot = Arc::new(Slot::new(database));
+        let (space_of_writer, space) = watch::channel(counters.space);
+        let writer = Writer::new(counters, Arc::clone(&slot), space_of_writer, recovery);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
-        let writer =
-            spawned.map_err(|source| OpenError::Io { action: "start a thread for", path: path.clone(), source })?;
-        let inner = Inner {
-            path,
-            report: opened.report,
-            database: Mutex::new(Some(database)),
-            reads: Arc::new(Semaphore::new(usize::try_from(READS_MAX).expect("16 fits"))),
-            space,
-            commands: Some(commands),
-            writer: Some(writer),
-        };
+        let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
+        let writer = Some(spawned.map_err(failed)?);
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        let inner = Inner { path, report, slot, reads, space, commands: Some(commands), writer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -114,15 +111,11 @@ impl RocksStore {
     }
 
     /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with
-    /// [`StoreError::Closed`], on all clones. Dropping the future may leave it half done; call it again.
+    /// [`StoreError::Closed`], on all clones. Dropping the future does not undo it.
     ///
     /// # Errors
     /// When what was in memory could not be moved to its files; it is safe in the log all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
-        if self.inner.reads.acquire_many(READS_MAX).await.is_ok() {
-            self.inner.reads.close();
-        }
-        self.inner.database().take();
         match self.command(|reply| Command::Close { reply }).await {
             Err(StoreError::Closed) => Ok(()),
             done => done,
@@ -140,16 +133,15 @@ impl RocksStore {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// Runs a read on a blocking thread. The permit outlives the use of the database, so that closing can wait for it.
+    /// Runs a read on a blocking thread. The permit stays with it even when nobody waits any more.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.inner.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let database = self.inner.database().clone().ok_or(StoreError::Closed)?;
+        let slot = Arc::clone(&self.inner.slot);
         let read = move || {
-            let result = work(&database);
-            drop(database);
+            let result = slot.with(work);
             drop(permit);
             result
         };
@@ -205,12 +197,6 @@ impl PieceStore for RocksStore {
 
     fn space(&self) -> Space {
         *self.inner.space.borrow()
-    }
-}
-
-impl Inner {
-    fn database(&self) -> std::sync::MutexGuard<'_, Option<Arc<Database>>> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

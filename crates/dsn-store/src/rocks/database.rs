@@ -1,6 +1,8 @@
 //! RocksDB with the store's types instead of bytes: typed reads, one durable write, and what its errors mean. Everything
 //! here blocks. Not here: what belongs into a batch (`group`) and how a database that does not open is saved (`open`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use dsn_core::{
     descriptor::Descriptor,
@@ -20,6 +22,8 @@ use super::layout::{
 /// An open database.
 pub(super) struct Database {
     db: DB,
+    /// Whether a part of the index was damaged when it was read.
+    is_index_damaged: AtomicBool,
 }
 
 /// What lies under a piece's key.
@@ -33,7 +37,7 @@ pub(super) enum PieceRead {
 
 impl Database {
     pub(super) fn new(db: DB) -> Self {
-        Self { db }
+        Self { db, is_index_damaged: AtomicBool::new(false) }
     }
 
     /// Column family of the pieces.
@@ -102,7 +106,10 @@ impl Database {
         options.fill_cache(false);
         let from = IteratorMode::From(prefix, Direction::Forward);
         for item in self.db.iterator_cf_opt(self.meta(), options, from) {
-            let (key, value) = item.map_err(|error| store_error("scan the index", &error))?;
+            let (key, value) = item.map_err(|error| {
+                self.is_index_damaged.fetch_or(is_damage(&error), Ordering::Relaxed);
+                store_error("scan the index", &error)
+            })?;
             if !key.starts_with(prefix) {
                 break;
             }
@@ -112,24 +119,34 @@ impl Database {
     }
 
     /// Writes a batch, all or nothing, and returns when it is on durable storage.
-    pub(super) fn write(&self, action: &'static str, batch: WriteBatch) -> Result<(), StoreError> {
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| store_error(action, &error))
+        self.db.write_opt(batch, &options)
     }
 
     /// Moves what is in memory to table and blob files.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
-        for family in [self.pieces(), self.meta()] {
-            self.db.flush_cf(family).map_err(|error| store_error("flush", &error))?;
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.db.flush_cf(self.pieces())?;
+        self.db.flush_cf(self.meta())
+    }
+
+    /// Writes that the store was closed in order, so that the next start need not count; unless damage in the index makes
+    /// the counters doubtful.
+    pub(super) fn mark_clean(&self) -> Result<(), Error> {
+        if self.is_index_damaged.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        Ok(())
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.meta(), CLEAN_KEY, []);
+        self.write(batch)
     }
 
     fn decoded<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
         let Some(value) = self.meta_value(key)? else { return Ok(None) };
         let decoded = decode(&value);
         if decoded.is_none() {
+            self.is_index_damaged.store(true, Ordering::Relaxed);
             tracing::warn!(kind = %key[..1].escape_ascii(), "a value of the index is damaged");
         }
         Ok(decoded)
@@ -139,6 +156,7 @@ impl Database {
         match self.db.get_pinned_cf(self.meta(), key) {
             Ok(value) => Ok(value),
             Err(error) if is_damage(&error) => {
+                self.is_index_damaged.store(true, Ordering::Relaxed);
                 tracing::warn!(kind = %key[..1].escape_ascii(), %error, "a part of the index is damaged");
                 Ok(None)
             }
@@ -153,7 +171,8 @@ pub(super) fn is_damage(error: &Error) -> bool {
     error.kind() == ErrorKind::Corruption || error.kind() == ErrorKind::IOError && is_gone()
 }
 
-fn store_error(action: &'static str, error: &Error) -> StoreError {
+/// What an error of RocksDB means to the caller.
+pub(super) fn store_error(action: &'static str, error: &Error) -> StoreError {
     classify(action, error.as_ref())
 }
 

@@ -4,10 +4,7 @@
 //!
 //! Invariant: a method that fails has changed nothing, so one caller's failure is not another's.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use dsn_core::{
     hash::ChunkId,
@@ -27,8 +24,8 @@ use super::{
 };
 
 /// A write under construction.
-pub(super) struct Group {
-    database: Arc<Database>,
+pub(super) struct Group<'a> {
+    database: &'a Database,
     batch: WriteBatch,
     counters: Counters,
     /// Chunks as they will be, for those this group names.
@@ -42,11 +39,11 @@ struct Known {
     is_described: bool,
 }
 
-impl Group {
+impl<'a> Group<'a> {
     /// An empty group with room for `bytes` of pieces, on top of `counters`.
-    pub(super) fn new(database: &Arc<Database>, counters: Counters, bytes: usize) -> Self {
+    pub(super) fn new(database: &'a Database, counters: Counters, bytes: usize) -> Self {
         Self {
-            database: Arc::clone(database),
+            database,
             batch: WriteBatch::with_capacity_bytes(bytes),
             counters,
             chunks: BTreeMap::new(),
@@ -108,10 +105,10 @@ impl Group {
     }
 
     /// Writes it all durably and gives the counters as they are then.
-    pub(super) fn commit(mut self, action: &'static str) -> Result<Counters, StoreError> {
+    pub(super) fn commit(mut self) -> Result<Counters, rocksdb::Error> {
         if !self.batch.is_empty() {
             self.batch.put_cf(self.database.meta(), COUNTERS_KEY, self.counters.encode());
-            self.database.write(action, self.batch)?;
+            self.database.write(self.batch)?;
         }
         Ok(self.counters)
     }

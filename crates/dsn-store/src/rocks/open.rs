@@ -97,15 +97,38 @@ pub(super) struct Opened {
     pub(super) report: OpenReport,
 }
 
+/// Why one way of opening did not work.
+enum Failure {
+    /// Damage, which another way may pass by.
+    Damage(String),
+    /// Anything else: all ways fail alike.
+    Other(String),
+}
+
 /// Opens the store in `path`, or makes one there.
 pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<Opened, OpenError> {
     fs::create_dir_all(path).map_err(io_error("create", path))?;
     check_format(path)?;
-    let (db, report) = open_or_set_aside(path, options)?;
-    let database = Database::new(db);
-    let failed = |error: StoreError| OpenError::Database { path: path.into(), reason: error.to_string() };
-    let counters = take_counters(&database, &report).map_err(failed)?;
-    Ok(Opened { database, counters, report })
+    let folder = path.join(DATABASE_FOLDER);
+    if !has_lost_its_root(&folder).map_err(io_error("read", &folder))? {
+        for (strictness, report) in
+            [(Strictness::Strict, OpenReport::Clean), (Strictness::Lenient, OpenReport::Damaged)]
+        {
+            match open_as(&folder, options, strictness, report) {
+                Err(Failure::Damage(reason)) => tracing::warn!(%reason, ?strictness, "the store is damaged"),
+                done => return done.map_err(|failure| failure.into_open_error(path)),
+            }
+        }
+    }
+    let aside = set_aside(&folder)?;
+    tracing::warn!(path = %aside.display(), "the damaged store is set aside and an empty one started");
+    let report = OpenReport::SetAside { path: aside };
+    open_as(&folder, options, Strictness::Strict, report).map_err(|failure| failure.into_open_error(path))
+}
+
+/// Opens the database of the store in `path`, which was open before, in the mode that passes by damage.
+pub(super) fn open_passing_by_damage(path: &Path, options: &RocksOptions) -> Result<Database, Error> {
+    open_database(&path.join(DATABASE_FOLDER), options, Strictness::Lenient).map(Database::new)
 }
 
 fn check_format(path: &Path) -> Result<(), OpenError> {
@@ -139,27 +162,24 @@ fn write_format(path: &Path) -> Result<(), OpenError> {
     write().map_err(io_error("write", &file))
 }
 
-fn open_or_set_aside(path: &Path, options: &RocksOptions) -> Result<(DB, OpenReport), OpenError> {
-    let folder = path.join(DATABASE_FOLDER);
-    if !has_lost_its_root(&folder).map_err(io_error("read", &folder))? {
-        for (strictness, report) in
-            [(Strictness::Strict, OpenReport::Clean), (Strictness::Lenient, OpenReport::Damaged)]
-        {
-            match open_database(&folder, options, strictness) {
-                Ok(db) => return Ok((db, report)),
-                Err(error) if is_damage(&error) => tracing::warn!(%error, ?strictness, "the store is damaged"),
-                Err(error) => return Err(open_error(path, &error)),
-            }
-        }
-    }
-    let aside = set_aside(&folder)?;
-    tracing::warn!(path = %aside.display(), "the damaged store is set aside and an empty one started");
-    let db = open_database(&folder, options, Strictness::Strict).map_err(|error| open_error(path, &error))?;
-    Ok((db, OpenReport::SetAside { path: aside }))
+fn open_as(
+    folder: &Path,
+    options: &RocksOptions,
+    strictness: Strictness,
+    report: OpenReport,
+) -> Result<Opened, Failure> {
+    let database = Database::new(open_database(folder, options, strictness)?);
+    let counters = counters(&database, &report)?;
+    // The first write: where a compaction has met damage already, it fails.
+    let mut batch = WriteBatch::default();
+    batch.put_cf(database.meta(), COUNTERS_KEY, counters.encode());
+    batch.delete_cf(database.meta(), CLEAN_KEY);
+    database.write(batch)?;
+    Ok(Opened { database, counters, report })
 }
 
 fn open_database(folder: &Path, options: &RocksOptions, strictness: Strictness) -> Result<DB, Error> {
-    let families = tuning::column_families(options);
+    let families = tuning::column_families(options, strictness);
     DB::open_cf_descriptors(&tuning::database(options, strictness), folder, families)
 }
 
@@ -182,8 +202,8 @@ fn set_aside(folder: &Path) -> Result<PathBuf, OpenError> {
     Ok(aside)
 }
 
-/// The counters, counted anew unless the store was closed in order and is whole; from here on it is open, not closed.
-fn take_counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreError> {
+/// The counters, counted anew unless the store was closed in order and is whole.
+fn counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreError> {
     let stored = database.counters()?;
     let mut counters = match stored {
         Some(stored) if *report == OpenReport::Clean && database.is_clean()? => stored,
@@ -191,10 +211,6 @@ fn take_counters(database: &Database, report: &OpenReport) -> Result<Counters, S
     };
     let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     counters.seq = counters.seq.max(now_secs << SEQ_PER_SEC_BITS);
-    let mut batch = WriteBatch::default();
-    batch.put_cf(database.meta(), COUNTERS_KEY, counters.encode());
-    batch.delete_cf(database.meta(), CLEAN_KEY);
-    database.write("open", batch)?;
     Ok(counters)
 }
 
@@ -221,13 +237,32 @@ fn count(database: &Database, stored: Option<Counters>) -> Space {
     }
 }
 
-fn open_error(path: &Path, error: &Error) -> OpenError {
-    let text: &str = error.as_ref();
-    if text.contains("lock file") || text.contains("lock hold by") {
-        OpenError::Locked { path: path.into() }
-    } else {
-        OpenError::Database { path: path.into(), reason: text.into() }
+impl Failure {
+    fn into_open_error(self, path: &Path) -> OpenError {
+        let path = path.into();
+        match self {
+            Self::Other(reason) if is_lock(&reason) => OpenError::Locked { path },
+            Self::Other(reason) | Self::Damage(reason) => OpenError::Database { path, reason },
+        }
     }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if is_damage(&error) { Self::Damage(error.into()) } else { Self::Other(error.into()) }
+    }
+}
+
+impl From<StoreError> for Failure {
+    /// The reads of opening pass by damage, so an error of theirs is none.
+    fn from(error: StoreError) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+/// RocksDB tells a lock held elsewhere, and one held by this process, by their texts only.
+fn is_lock(text: &str) -> bool {
+    text.contains("lock file") || text.contains("lock hold by")
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {

@@ -67,9 +67,17 @@ pub(super) fn database(options: &RocksOptions, strictness: Strictness) -> Option
 }
 
 /// Settings of the column families; both share one cache.
-pub(super) fn column_families(options: &RocksOptions) -> [ColumnFamilyDescriptor; 2] {
+pub(super) fn column_families(options: &RocksOptions, strictness: Strictness) -> [ColumnFamilyDescriptor; 2] {
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
-    [ColumnFamilyDescriptor::new(PIECES, pieces(options, &cache)), ColumnFamilyDescriptor::new(META, meta(&cache))]
+    let mut families = [(PIECES, pieces(options, &cache)), (META, meta(&cache))];
+    if strictness == Strictness::Lenient {
+        // Files that no compaction gets past would pile up until RocksDB stopped every write for good.
+        for (_, family) in &mut families {
+            family.set_level_zero_slowdown_writes_trigger(i32::MAX);
+            family.set_level_zero_stop_writes_trigger(i32::MAX);
+        }
+    }
+    families.map(|(name, family)| ColumnFamilyDescriptor::new(name, family))
 }
 
 fn pieces(options: &RocksOptions, cache: &Cache) -> Options {

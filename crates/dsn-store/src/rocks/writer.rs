@@ -6,7 +6,7 @@
 //! Invariant: nobody is answered before the write is durable. A failed write is answered to all of its group, and the
 //! next group is tried as if nothing had been.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use dsn_core::{
@@ -17,13 +17,15 @@ use dsn_core::{
     ports::{BoundChunks, ChunkHoldings, PutBatch, Space, StoreError},
     rpc::PutId,
 };
-use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    database::{Database, PieceRead},
+    RocksOptions,
+    database::{Database, PieceRead, is_damage, store_error},
     group::Group,
-    layout::{CLEAN_KEY, Counters, lease_prefix, provisional_prefix},
+    layout::{Counters, lease_prefix, provisional_prefix},
+    open::open_passing_by_damage,
+    slot::Slot,
 };
 
 /// Bytes of pieces after which a group is written. Measured, larger groups save nothing; each byte is in memory three
@@ -61,14 +63,33 @@ pub(super) enum Grouped {
 
 /// Owns all writing.
 pub(super) struct Writer {
-    database: Arc<Database>,
+    slot: Arc<Slot>,
     counters: Counters,
     space: watch::Sender<Space>,
+    recovery: Recovery,
+}
+
+/// How to go on when damage stops RocksDB: once, by opening it in the mode that passes by damage.
+pub(super) struct Recovery {
+    pub(super) path: PathBuf,
+    pub(super) options: RocksOptions,
+    pub(super) state: Health,
+}
+
+/// What damage has done to the writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// Nothing yet.
+    Sound,
+    /// A write failed because RocksDB met damage: it will fail all others, too.
+    Stopped,
+    /// The database is open in the mode that passes by damage.
+    PassingBy,
 }
 
 impl Writer {
-    pub(super) fn new(database: Arc<Database>, counters: Counters, space: watch::Sender<Space>) -> Self {
-        Self { database, counters, space }
+    pub(super) fn new(opened: Counters, slot: Arc<Slot>, space: watch::Sender<Space>, recovery: Recovery) -> Self {
+        Self { slot, counters: opened, space, recovery }
     }
 
     /// Serves commands until it is told to close or nobody is left to command it.
@@ -81,6 +102,7 @@ impl Writer {
                 Command::Inspect { chunk, index, reply } => answer(reply, self.inspect(chunk, index)),
                 Command::Close { reply } => return answer(reply, self.shut()),
             }
+            self.recover();
         }
         if let Err(error) = self.shut() {
             tracing::warn!(%error, "the store was not closed in order");
@@ -105,47 +127,50 @@ impl Writer {
                 Err(_none_waits) => break,
             }
         }
-        let mut group = Group::new(&self.database, self.counters, bytes);
-        let answers: Vec<_> = members.into_iter().filter_map(|member| member.join(&mut group)).collect();
-        let done = self.commit("put", group);
+        let mut answers = Vec::new();
+        let slot = Arc::clone(&self.slot);
+        let done = slot.with(|database| {
+            let mut group = Group::new(database, self.counters, bytes);
+            answers.extend(members.into_iter().filter_map(|member| member.join(&mut group)));
+            self.commit("put", group)
+        });
         answers.into_iter().for_each(|answer| answer(done.clone()));
         held_over
     }
 
     fn bind(&mut self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
         let (provisional, lease) = (provisional_prefix(put_id, owner), lease_prefix(owner, root));
-        let bound = self.leased(&provisional)?;
-        let mut of_root: BTreeSet<_> = self.leased(&lease)?.into_iter().collect();
-        let mut group = Group::new(&self.database, self.counters, 0);
-        group.move_leases(&provisional, &lease, &bound);
-        self.commit("bind leases", group)?;
-        of_root.extend(bound);
-        Ok(BoundChunks(u32::try_from(of_root.len()).unwrap_or(u32::MAX)))
-    }
-
-    /// The chunks with a lease below a key prefix.
-    fn leased(&self, prefix: &[u8]) -> Result<Vec<ChunkId>, StoreError> {
-        let mut chunks = Vec::new();
-        self.database.scan(prefix, |key, _| chunks.extend(ChunkId::from_slice(&key[prefix.len()..])))?;
-        Ok(chunks)
+        let slot = Arc::clone(&self.slot);
+        slot.with(|database| {
+            let bound = leased(database, &provisional)?;
+            let mut of_root: BTreeSet<_> = leased(database, &lease)?.into_iter().collect();
+            let mut group = Group::new(database, self.counters, 0);
+            group.move_leases(&provisional, &lease, &bound);
+            self.commit("bind leases", group)?;
+            of_root.extend(bound);
+            Ok(BoundChunks(u32::try_from(of_root.len()).unwrap_or(u32::MAX)))
+        })
     }
 
     fn inspect(&mut self, chunk: ChunkId, index: u8) -> Result<Option<Bytes>, StoreError> {
-        if let PieceRead::Found(bytes) = self.database.piece(chunk, index)? {
-            return Ok(Some(bytes));
-        }
-        let mut group = Group::new(&self.database, self.counters, 0);
-        if !group.remove_piece(chunk, index)? {
-            return Ok(None);
-        }
-        if let Err(error) = self.commit("give up a damaged piece", group) {
-            tracing::warn!(%chunk, index, %error, "a damaged piece is still counted");
-        }
-        Err(StoreError::Corrupt { chunk, index })
+        let slot = Arc::clone(&self.slot);
+        slot.with(|database| {
+            if let PieceRead::Found(bytes) = database.piece(chunk, index)? {
+                return Ok(Some(bytes));
+            }
+            let mut group = Group::new(database, self.counters, 0);
+            if !group.remove_piece(chunk, index)? {
+                return Ok(None);
+            }
+            if let Err(error) = self.commit("give up a damaged piece", group) {
+                tracing::warn!(%chunk, index, %error, "a damaged piece is still counted");
+            }
+            Err(StoreError::Corrupt { chunk, index })
+        })
     }
 
-    fn commit(&mut self, action: &'static str, group: Group) -> Result<(), StoreError> {
-        match group.commit(action) {
+    fn commit(&mut self, action: &'static str, group: Group<'_>) -> Result<(), StoreError> {
+        match group.commit() {
             Ok(counters) => {
                 self.counters = counters;
                 self.space.send_replace(counters.space);
@@ -153,18 +178,41 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, action, "a write failed");
-                Err(error)
+                if is_damage(&error) && self.recovery.state == Health::Sound {
+                    self.recovery.state = Health::Stopped;
+                }
+                Err(store_error(action, &error))
             }
         }
     }
 
-    /// Leaves nothing in the log, says so, and closes the database if no reader is left.
-    fn shut(self) -> Result<(), StoreError> {
-        self.database.flush()?;
-        let mut batch = WriteBatch::default();
-        batch.put_cf(self.database.meta(), CLEAN_KEY, []);
-        self.database.write("close", batch)
+    /// Opens the database anew if damage has stopped it. Reads wait meanwhile; if it does not open, the store is closed.
+    fn recover(&mut self) {
+        if self.recovery.state != Health::Stopped {
+            return;
+        }
+        self.recovery.state = Health::PassingBy;
+        let Recovery { path, options, .. } = &self.recovery;
+        match self.slot.replace(|| open_passing_by_damage(path, options)) {
+            Ok(()) => tracing::warn!("damage had stopped the store; it goes on, passing by the damage"),
+            Err(error) => tracing::error!(%error, "damage has closed the store"),
+        }
     }
+
+    /// Leaves nothing in the log, says so, and closes the database.
+    fn shut(self) -> Result<(), StoreError> {
+        let shut = |database: &Database| database.flush().and_then(|()| database.mark_clean());
+        let shut = self.slot.with(|database| shut(database).map_err(|error| store_error("close", &error)));
+        self.slot.close();
+        shut
+    }
+}
+
+/// The chunks with a lease below a key prefix.
+fn leased(database: &Database, prefix: &[u8]) -> Result<Vec<ChunkId>, StoreError> {
+    let mut chunks = Vec::new();
+    database.scan(prefix, |key, _| chunks.extend(ChunkId::from_slice(&key[prefix.len()..])))?;
+    Ok(chunks)
 }
 
 impl Grouped {
@@ -180,7 +228,7 @@ impl Grouped {
     }
 
     /// Adds it to a group; gives what to tell its sender once that is written. One that fails is told at once.
-    fn join(self, group: &mut Group) -> Option<Pending> {
+    fn join(self, group: &mut Group<'_>) -> Option<Pending> {
         match self {
             Self::Put { batch, named, reply } => joined(group.put(&batch, &named), reply),
             Self::Locators { locators, reply } => joined(group.put_locators(&locators), reply),
