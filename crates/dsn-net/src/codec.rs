@@ -210,3 +210,6 @@ async fn write_bodies<T: AsyncWrite + Unpin>(io: &mut T, frame: &Frame) -> io::R
     }
     io.flush().await
 }
+
+#[cfg(test)]
+mod tests;

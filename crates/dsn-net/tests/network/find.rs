@@ -170,3 +170,49 @@ async fn known_nodes_say_how_they_were_found_and_how_far_they_are() {
 fn support_client() -> NetOptions {
     client(2)
 }
+
+/// A port that is free now.
+fn free_address() -> String {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    format!("/ip4/127.0.0.1/tcp/{}", socket.port())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_dial_each_other_at_once_lose_no_request() {
+    let (one, two) = (free_address(), free_address());
+    let remember = |number: u8, address: &str, options: NetOptions| NetOptions {
+        remembered: vec![(identity(number).node_id(), vec![address.to_owned()])],
+        ..options
+    };
+    let (one, two) =
+        tokio::join!(start(remember(2, &two, farmer(1, &[&one]))), start(remember(1, &one, farmer(2, &[&two]))),);
+    let end = Instant::now() + Duration::from_secs(4); // an extra connection is closed after two
+    let ask = |from: Node, to: NodeId| async move {
+        while Instant::now() < end {
+            from.request(to, holds()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::join!(ask(one.clone(), two.local_id()), ask(two.clone(), one.local_id()));
+    tokio::join!(one.shutdown(), two.shutdown());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neighbours_find_each_other_by_mdns() {
+    let network = format!("mdns-{}", std::process::id());
+    let local = |number: u8| NetOptions {
+        mdns: true,
+        network: network.parse().unwrap(),
+        ..farmer(number, &["/ip4/0.0.0.0/tcp/0"])
+    };
+    let one = start(local(1)).await;
+    let two = start(local(2)).await;
+    let deadline = Instant::now() + Duration::from_secs(8);
+    while two.snapshot(true).await.unwrap().nodes.len() < 2 {
+        assert!(Instant::now() < deadline, "not found, and multicast works here");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let known = two.known_nodes().await.unwrap();
+    let found_by = known.iter().find(|node| node.node == one.local_id()).unwrap().found_by;
+    assert!(["mdns", "inbound"].contains(&found_by), "{found_by}");
+}

@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say what they measured")]
 
 mod find;
+mod hostile;
 mod requests;
+mod stranger;
 mod support;
