@@ -67,6 +67,10 @@ fn long_functions(lines: &[&str]) -> Vec<String> {
         if !starts.iter().any(|start| text.starts_with(start)) {
             continue;
         }
+        let signature_ends = lines[index..].iter().find(|l| l.ends_with(['{', ';', '}']));
+        if signature_ends.is_some_and(|l| l.ends_with(';')) {
+            continue;
+        }
         let indent = &line[..line.len() - text.len()];
         let end = lines[index..].iter().position(|l| *l == format!("{indent}}}")).unwrap_or(0);
         if end + 1 > FUNCTION_MAX_LINES {
@@ -186,7 +190,7 @@ fn policy_names_no_adapter() {
     for crate_name in ["dsn-client", "dsn-farmer"] {
         nowhere(
             &format!("crates/{crate_name}/src"),
-            &["libp2p", "rocksdb", "dsn_net", "dsn_store", "dsn_sim", "prost", "SystemTime"],
+            &["libp2p", "rocksdb", "dsn_net", "dsn_store", "dsn_sim", "prost", "SystemTime::now"],
         );
     }
 }
