@@ -1,2 +1,100 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! `dsn`: reads the arguments, runs one command, and turns what came of it into an exit code. What a command does is in
+//! the file of its name.
+
+mod args;
+mod config;
+mod context;
+mod control;
+mod demo;
+mod devnet;
+mod failures;
+mod farm;
+mod fleet;
+mod folder;
+mod get;
+mod id;
+mod interrupt;
+mod man;
+mod meter;
+mod peers;
+mod put;
+mod runtime;
+mod session;
+mod stat;
+mod status;
+
+use clap::Parser;
+use dsn_cli::{Exit, Failure, start_logging};
+
+use crate::{
+    args::{Args, Command},
+    context::Context,
+};
+
+/// RocksDB and the network hand buffers of 1 MiB around; the system's allocator would map and unmap each of them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Threads for disk and processor work at once; each command needs a few, a farmer under load a dozen.
+const BLOCKING_THREADS: usize = 48;
+
+fn main() {
+    let code = match Args::try_parse() {
+        Ok(args) => {
+            let json = args.common.json;
+            run(args).map_or_else(
+                |failure| {
+                    failure.report(json);
+                    failure.exit as i32
+                },
+                |()| 0,
+            )
+        }
+        Err(error) => usage(&error),
+    };
+    // Not a return: a thread that waits for standard input must not keep the process alive.
+    std::process::exit(code);
+}
+
+fn usage(error: &clap::Error) -> i32 {
+    let json = std::env::args().any(|arg| arg == "--json");
+    if error.use_stderr() && json {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Failure::new(Exit::Usage, first).hint("see dsn --help").report(true);
+        return Exit::Usage as i32;
+    }
+    // The reader of the help may have gone; that is no error.
+    let _gone = error.print();
+    error.exit_code()
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let context = Context::load(&args)?;
+    start_logging(context.settings.text(dsn_cli::Key::LogLevel))
+        .map_err(|error| Failure::new(Exit::Configuration, "the log level is not understood").because(error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let done = runtime.block_on(async {
+        match args.command {
+            Command::Demo(demo) => demo::run(&context, &demo).await,
+            Command::Devnet(devnet) => devnet::run(&context, &devnet).await,
+            Command::Farm(farm) => farm::run(&context, &farm).await,
+            Command::Put(put) => put::run(&context, &put).await,
+            Command::Get(get) => get::run(&context, &get).await,
+            Command::Cat(cat) => get::run(&context, &cat.into()).await,
+            Command::Stat(stat) => stat::run(&context, &stat).await,
+            Command::Status => status::run(&context).await,
+            Command::Peers => peers::run(&context).await,
+            Command::Id => id::run(&context),
+            Command::Config => config::run(&context),
+            Command::Completions(shell) => man::completions(&shell),
+            Command::Man => man::run(),
+        }
+    });
+    runtime.shutdown_background();
+    done
+}

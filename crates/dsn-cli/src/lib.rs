@@ -1,1 +1,16 @@
-//! Placeholder while the workspace is laid out.
+//! The edge of a binary: settings in layers, logs, errors for people, progress bars. Only this crate and `bins/` print, read
+//! the environment or configuration files; what a command does is in `bins/`, what DSN does in the libraries.
+
+mod failure;
+mod logging;
+mod progress;
+mod settings;
+mod size;
+mod terminal;
+
+pub use failure::{Exit, Failure};
+pub use logging::start_logging;
+pub use progress::{Bars, Phase};
+pub use settings::{ConfigFile, Key, Layer, Origin, Settings, SettingsError};
+pub use size::{ByteSizeError, human_bytes, parse_size};
+pub use terminal::{note, print_json, print_line, print_raw, stderr_is_terminal, stdout_is_terminal};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dsn_core::{
     hash::ChunkId,
+    identity::Identity,
     index_set::IndexSet,
     limits::{IDS_MAX_PER_REQUEST, PUBLISH_MAX_LOCATORS},
     locator::Locator,
@@ -26,6 +27,8 @@ pub struct ClientParts {
     pub compute: Arc<dyn Compute>,
     /// Clock and randomness.
     pub environment: Arc<dyn Environment>,
+    /// Whose leases puts make.
+    pub owner: Identity,
     /// The network's name: receipts of others do not count.
     pub network_name: NetworkName,
 }

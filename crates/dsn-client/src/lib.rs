@@ -24,7 +24,7 @@ mod watchdog;
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, StatError};
 pub use get::GetReport;
-pub use options::{ClientOptions, GetOptions, PutOptions};
+pub use options::{ClientOptions, PutOptions, Safety};
 pub use progress::{NoProgress, Progress, ProgressEvent};
 pub use put::PutReport;
 pub use stat::{Health, StatReport};

@@ -46,7 +46,3 @@ pub enum Safety {
     /// Accept what suffices to read the file now.
     Waived,
 }
-
-/// How one file is fetched.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GetOptions {}

@@ -17,7 +17,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::compute,
     redundancy::{must_vanish, target},
-    rpc::{Commit, PutId, Request, Response},
+    rpc::{Commit, OwnerProof, PutId, Request, Response},
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
@@ -105,7 +105,9 @@ impl Client {
         }
         let mut put_id = PutId([0; 16]);
         self.parts.environment.fill_random(&mut put_id.0);
-        let context = PutContext { put_id, options, directory, offers: Batcher::new(OFFER_MAX_CHUNKS), progress, dog };
+        let owner = OwnerProof::sign(&self.parts.owner, put_id, self.network().local_id());
+        let offers = Batcher::new(OFFER_MAX_CHUNKS);
+        let context = PutContext { put_id, owner, options, directory, offers, progress, dog };
         let put = self.put_guarded(&context, input);
         context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
     }
@@ -235,7 +237,7 @@ impl Client {
     /// Tells every holder that the upload is complete. Says how many farmers may vanish: those that did not confirm may
     /// drop their pieces after a day, so they count as gone.
     async fn commit(&self, context: &PutContext<'_>, root: Cid, totals: &Totals) -> Result<usize, PutError> {
-        let commit = Commit { put_id: context.put_id, root };
+        let commit = Commit { put_id: context.put_id, owner: context.owner, root };
         let asked = totals.holders.iter().map(|farmer| async move {
             for _ in 0..COMMIT_TRIES {
                 match self.network().request(*farmer, Request::Commit(commit)).await {

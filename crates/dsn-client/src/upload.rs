@@ -15,7 +15,7 @@ use dsn_core::{
     ports::NetworkError,
     receipt::{Receipt, ReceiptContext, VerifiedReceipt},
     redundancy::must_vanish,
-    rpc::{Offer, OfferAnswer, OfferedChunk, PutId, Refusal, Request, Response, StorePart, Token},
+    rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response, StorePart, Token},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 
@@ -43,6 +43,7 @@ const LOST_TRIES: usize = 3;
 /// What all chunks of one put share.
 pub(crate) struct PutContext<'a> {
     pub(crate) put_id: PutId,
+    pub(crate) owner: OwnerProof,
     pub(crate) options: PutOptions,
     pub(crate) directory: Directory,
     pub(crate) offers: Batcher<OfferedChunk, Result<OfferAnswer, NetworkError>>,
@@ -200,7 +201,7 @@ impl Client {
     ) -> Result<OfferAnswer, NetworkError> {
         let send = async |chunks: Vec<OfferedChunk>| {
             let offered = chunks.len();
-            let (put_id, owner, class) = (context.put_id, self.network().local_id(), context.options.class);
+            let (put_id, owner, class) = (context.put_id, context.owner, context.options.class);
             let offer = Offer { put_id, owner, class, chunks };
             match self.network().request(farmer, Request::Offer(offer)).await {
                 Ok(Response::Offered(answers)) if answers.len() == offered => answers.into_iter().map(Ok).collect(),

@@ -21,6 +21,8 @@ pub enum Domain {
     Receipt,
     /// A farmer record.
     Record,
+    /// An owner's leave for a node to put on its behalf.
+    Owner,
 }
 
 impl Domain {
@@ -28,6 +30,7 @@ impl Domain {
         match self {
             Self::Receipt => b"dsn receipt v1\0",
             Self::Record => b"dsn farmer record v1\0",
+            Self::Owner => b"dsn owner v1\0",
         }
     }
 

@@ -8,5 +8,5 @@ mod piece_store;
 
 pub use compute::{Compute, ComputeJob, InlineCompute, compute};
 pub use environment::Environment;
-pub use network::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot};
+pub use network::{Handler, KnownNode, Network, NetworkError, NoService, PeerEvidence, Snapshot};
 pub use piece_store::{BoundChunks, ChunkHoldings, NewPiece, PieceStore, PutBatch, Space, StoreError, StoredChunk};

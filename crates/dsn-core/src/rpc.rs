@@ -11,8 +11,16 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
-    cid::Cid, descriptor::Descriptor, hash::ChunkId, index_set::IndexSet, locator::Locator, node_id::NodeId,
-    receipt::Receipt, record::FarmerRecord, redundancy::Class,
+    cid::Cid,
+    descriptor::Descriptor,
+    hash::ChunkId,
+    identity::{Domain, Identity, SignatureError, SignedBody},
+    index_set::IndexSet,
+    locator::Locator,
+    node_id::NodeId,
+    receipt::Receipt,
+    record::FarmerRecord,
+    redundancy::Class,
 };
 
 /// Names one upload: all its offers carry it, its commit binds it to the root.
@@ -57,13 +65,41 @@ pub enum Request {
     Commit(Commit),
 }
 
+/// An owner's leave for a node to put on its behalf: who owns what a put stores is not who happens to carry it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerProof {
+    owner: NodeId,
+    signature: [u8; 64],
+}
+
+impl OwnerProof {
+    /// `owner` lets `carrier` put under `put_id`.
+    pub fn sign(owner: &Identity, put_id: PutId, carrier: NodeId) -> Self {
+        let signature = owner.sign(Domain::Owner, Self::body(put_id, carrier)).signature;
+        Self { owner: owner.node_id(), signature }
+    }
+
+    /// The owner, if it did let `carrier` put under `put_id`.
+    ///
+    /// # Errors
+    /// [`SignatureError`] when it did not.
+    pub fn verify(&self, put_id: PutId, carrier: NodeId) -> Result<NodeId, SignatureError> {
+        let signed = SignedBody { body: Self::body(put_id, carrier), signature: self.signature };
+        signed.verify(Domain::Owner, self.owner).map(|()| self.owner)
+    }
+
+    fn body(put_id: PutId, carrier: NodeId) -> Bytes {
+        [&put_id.0[..], &carrier.0[..]].concat().into()
+    }
+}
+
 /// Pieces for a farmer to take, for one upload.
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// The upload.
     pub put_id: PutId,
     /// Whose leases these will be.
-    pub owner: NodeId,
+    pub owner: OwnerProof,
     /// The redundancy asked for.
     pub class: Class,
     /// At most [`crate::limits::OFFER_MAX_CHUNKS`].
@@ -115,6 +151,8 @@ pub struct Want {
 pub struct Commit {
     /// The upload.
     pub put_id: PutId,
+    /// Whose it is.
+    pub owner: OwnerProof,
     /// What it became.
     pub root: Cid,
 }

@@ -14,13 +14,21 @@ use dsn_core::{
 /// Leaves at once. Each holds a descriptor of up to 2 KiB; a put of large chunks has about four per farmer.
 pub(crate) const GRANTS_MAX: usize = 4096;
 
+/// The upload that pieces belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Carried {
+    /// The node that carries them here.
+    pub(crate) from: NodeId,
+    pub(crate) put_id: PutId,
+    /// Whose leases they get.
+    pub(crate) owner: NodeId,
+    pub(crate) class: Class,
+}
+
 /// What one token allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
-    pub(crate) from: NodeId,
-    pub(crate) put_id: PutId,
-    pub(crate) owner: NodeId,
-    pub(crate) class: Class,
+    pub(crate) carried: Carried,
     pub(crate) descriptor: Descriptor,
     pub(crate) indices: IndexSet,
     /// Unix seconds.
@@ -92,9 +100,10 @@ mod tests {
     fn grants() -> Grants {
         let descriptor = Descriptor::new(Code::Rs16Of48, 1 << 20, &[Hash::of(b""); TOTAL_PIECES]);
         let indices = [3, 4].into_iter().collect();
-        let (from, put_id, class) = (NodeId([2; 32]), PutId([3; 16]), Class::Normal);
+        let (from, owner) = (NodeId([2; 32]), NodeId([4; 32]));
+        let carried = Carried { from, put_id: PutId([3; 16]), owner, class: Class::Normal };
         let mut grants = Grants::default();
-        grants.insert(TOKEN, Grant { from, put_id, owner: from, class, descriptor, indices, expires: 100 });
+        grants.insert(TOKEN, Grant { carried, descriptor, indices, expires: 100 });
         grants
     }
 

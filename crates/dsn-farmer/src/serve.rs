@@ -12,13 +12,12 @@ use dsn_core::{
     piece::Piece,
     ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoredChunk, compute},
     receipt::{Receipt, ReceiptBody},
-    redundancy::Class,
-    rpc::{Commit, FetchedPart, Offer, OfferAnswer, OfferedChunk, PutId, Refusal, Response, StorePart, Token, Want},
+    rpc::{Commit, FetchedPart, Offer, OfferAnswer, OfferedChunk, Refusal, Response, StorePart, Token, Want},
 };
 
 use crate::{
     farmer::Farmer,
-    grants::{Grant, Grants},
+    grants::{Carried, Grant, Grants},
     status::Counters,
 };
 
@@ -59,49 +58,48 @@ impl Farmer {
     }
 
     pub(crate) async fn commit(&self, from: NodeId, commit: Commit) -> Served {
-        let bound = self.parts.store.bind(commit.put_id, from, commit.root).await.map_err(|e| storage(&e))?;
+        let owner = commit.owner.verify(commit.put_id, from).map_err(|_| Refusal::Malformed)?;
+        let bound = self.parts.store.bind(commit.put_id, owner, commit.root).await.map_err(|e| storage(&e))?;
         Ok(Response::Committed { chunks: bound.0 })
     }
 
     /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room.
     pub(crate) async fn offer(&self, from: NodeId, offer: Offer) -> Served {
-        if offer.owner != from {
-            return Err(Refusal::NotServed);
-        }
+        let owner = offer.owner.verify(offer.put_id, from).map_err(|_| Refusal::Malformed)?;
         let ids: Vec<ChunkId> = offer.chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
         let stored = self.parts.store.chunks(&ids).await.map_err(|e| storage(&e))?;
         let have: Vec<bool> =
             offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
-        let mut receipts = self.lease(&offer, leased).await?;
-        let (put_id, owner, class) = (offer.put_id, offer.owner, offer.class);
+        let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
+        let mut receipts = self.lease(carried, leased).await?;
         let mut answers = Vec::with_capacity(ids.len());
         for (chunk, stored) in offer.chunks.into_iter().zip(&stored) {
             answers.push(match receipts.remove(&chunk.descriptor.id()) {
                 Some(receipt) => OfferAnswer::Have(receipt),
-                None => self.grant(put_id, owner, class, chunk, held(stored)),
+                None => self.grant(carried, chunk, held(stored)),
             });
         }
         Ok(Response::Offered(answers))
     }
 
     /// Adds the put's lease to chunks held, durably, and signs for them.
-    async fn lease(&self, offer: &Offer, chunks: Vec<ChunkId>) -> Result<BTreeMap<ChunkId, Receipt>, Refusal> {
+    async fn lease(&self, carried: Carried, chunks: Vec<ChunkId>) -> Result<BTreeMap<ChunkId, Receipt>, Refusal> {
         if chunks.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let mut batch = self.batch(offer.put_id, offer.owner, offer.class);
+        let mut batch = self.batch(carried);
         batch.chunks = chunks;
         let holdings = self.parts.store.put(batch).await.map_err(|e| storage(&e))?;
         Ok(holdings.iter().filter_map(|h| Some((h.chunk, self.receipt(h)?))).collect())
     }
 
-    fn batch(&self, put_id: PutId, owner: NodeId, class: Class) -> PutBatch {
+    fn batch(&self, Carried { put_id, owner, class, .. }: Carried) -> PutBatch {
         let lease_until = self.parts.environment.unix_secs().saturating_add(PROVISIONAL_LEASE_SECS);
         PutBatch { put_id, owner, class, lease_until, pieces: Vec::new(), chunks: Vec::new() }
     }
 
-    fn grant(&self, put_id: PutId, owner: NodeId, class: Class, chunk: OfferedChunk, held: IndexSet) -> OfferAnswer {
+    fn grant(&self, carried: Carried, chunk: OfferedChunk, held: IndexSet) -> OfferAnswer {
         let missing = chunk.indices.minus(held);
         let bytes = (missing.len() * chunk.descriptor.piece_len()) as u64;
         let mut token = Token([0; 16]);
@@ -115,7 +113,7 @@ impl Farmer {
         if grants.is_full() {
             return OfferAnswer::Busy { delay_ms: BUSY_DELAY_MS };
         }
-        grants.insert(token, Grant { from: owner, put_id, owner, class, descriptor, indices: missing, expires });
+        grants.insert(token, Grant { carried, descriptor, indices: missing, expires });
         OfferAnswer::Send { token, missing }
     }
 
@@ -124,10 +122,10 @@ impl Farmer {
         let bytes = parts.iter().map(|part| part.bytes.len()).sum();
         let (granted, used) = self.granted(from, parts)?;
         let first = granted.first().map(|(grant, _)| grant.clone()).ok_or(Refusal::Malformed)?;
-        if granted.iter().any(|(grant, _)| grant.put_id != first.put_id) {
+        if granted.iter().any(|(grant, _)| grant.carried != first.carried) {
             return Err(Refusal::Malformed);
         }
-        let mut batch = self.batch(first.put_id, first.owner, first.class);
+        let mut batch = self.batch(first.carried);
         let verify = move || {
             let verify = |(grant, piece): (Grant, Piece)| {
                 let piece = piece.verify(&grant.descriptor).ok()?;
@@ -153,7 +151,8 @@ impl Farmer {
         let grants = self.grants.lock().expect("no panic while locked");
         let used = parts.iter().map(|part| (part.token, IndexSet::one(part.index))).collect();
         let with_grant = |part: StorePart| {
-            let grant = grants.get(part.token, now).filter(|g| g.from == from && g.indices.contains(part.index))?;
+            let grant =
+                grants.get(part.token, now).filter(|g| g.carried.from == from && g.indices.contains(part.index))?;
             Some((grant.clone(), Piece { index: part.index, bytes: part.bytes }))
         };
         let granted = parts.into_iter().map(with_grant).collect::<Option<_>>().ok_or(Refusal::BadToken)?;

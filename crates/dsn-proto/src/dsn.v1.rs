@@ -176,12 +176,20 @@ pub struct PublishRequest {
     #[prost(message, repeated, tag = "1")]
     pub locators: ::prost::alloc::vec::Vec<Locator>,
 }
+/// An owner's leave for a node to put on its behalf: the signature covers the put's id and the node that sends this.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Owner {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub owner: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: ::prost::bytes::Bytes,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OfferRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub put_id: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub owner: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "2")]
+    pub owner: ::core::option::Option<Owner>,
     #[prost(uint32, tag = "3")]
     pub class: u32,
     #[prost(message, repeated, tag = "4")]
@@ -225,7 +233,9 @@ pub struct Want {
 pub struct CommitRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub put_id: ::prost::bytes::Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
+    #[prost(message, optional, tag = "2")]
+    pub owner: ::core::option::Option<Owner>,
+    #[prost(bytes = "bytes", tag = "3")]
     pub root: ::prost::bytes::Bytes,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -33,6 +33,7 @@ pub struct World {
     net: Arc<SimNet>,
     name: NetworkName,
     farmers: BTreeMap<NodeId, SimFarmer>,
+    client_identity: Identity,
     client_port: Arc<SimPort>,
     client_environment: Arc<SimEnvironment>,
 }
@@ -49,7 +50,9 @@ impl World {
         let client_port = net.join(client.node_id(), false);
         let client_environment = Arc::new(SimEnvironment::new(start, seed));
         let name = "sim".parse().expect("a valid name");
-        let mut world = Self { net, name, farmers: BTreeMap::new(), client_port, client_environment };
+        let farmers_of = BTreeMap::new();
+        let mut world =
+            Self { net, name, farmers: farmers_of, client_identity: client, client_port, client_environment };
         for nth in 0..farmers as u64 {
             let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
             let identity = Identity::from_seed(*secret.as_bytes());
@@ -77,6 +80,7 @@ impl World {
             network: Arc::clone(&self.client_port) as _,
             compute: Arc::new(InlineCompute),
             environment: Arc::clone(&self.client_environment) as _,
+            owner: self.client_identity.clone(),
             network_name: self.name.clone(),
         };
         Client::new(parts, options)

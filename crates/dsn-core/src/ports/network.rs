@@ -44,6 +44,21 @@ pub trait Handler: Send + Sync + 'static {
     async fn handle(&self, from: NodeId, request: Request) -> Response;
 }
 
+/// Serves nothing: what a node that only asks answers with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoService;
+
+#[async_trait]
+impl Handler for NoService {
+    fn admit(&self, _parts: &[StoreHeader]) -> Result<(), Refusal> {
+        Err(Refusal::NotServed)
+    }
+
+    async fn handle(&self, _from: NodeId, _request: Request) -> Response {
+        Response::Refused(Refusal::NotServed)
+    }
+}
+
 /// What a node's answer showed about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerEvidence {

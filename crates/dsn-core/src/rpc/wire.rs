@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use dsn_proto::{self as proto, request::Kind as Ask, response::Kind as Answer};
 
-use super::{Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, PutId, Refusal, Request, Response, Token, Want};
+use super::{
+    Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response, Token, Want,
+};
 use crate::{
     cid::Cid,
     descriptor::Descriptor,
@@ -78,10 +80,24 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
         Request::Holds(ids) => Ask::Holds(ids_to_proto(ids)),
         Request::Commit(commit) => Ask::Commit(proto::CommitRequest {
             put_id: Bytes::copy_from_slice(&commit.put_id.0),
+            owner: Some(owner_to_proto(&commit.owner)),
             root: Bytes::copy_from_slice(commit.root.0.as_bytes()),
         }),
     };
     proto::Request { kind: Some(kind) }
+}
+
+fn owner_to_proto(proof: &OwnerProof) -> proto::Owner {
+    let (owner, signature) = (Bytes::copy_from_slice(&proof.owner.0), Bytes::copy_from_slice(&proof.signature));
+    proto::Owner { owner, signature }
+}
+
+fn owner_from_proto(proof: Option<proto::Owner>) -> Result<OwnerProof, WireError> {
+    let proof = proof.ok_or(field("owner"))?;
+    Ok(OwnerProof {
+        owner: NodeId::from_slice(&proof.owner).ok_or(field("owner"))?,
+        signature: proof.signature[..].try_into().map_err(|_| field("signature"))?,
+    })
 }
 
 fn offer_to_proto(offer: &Offer) -> proto::OfferRequest {
@@ -91,7 +107,7 @@ fn offer_to_proto(offer: &Offer) -> proto::OfferRequest {
     };
     proto::OfferRequest {
         put_id: Bytes::copy_from_slice(&offer.put_id.0),
-        owner: Bytes::copy_from_slice(&offer.owner.0),
+        owner: Some(owner_to_proto(&offer.owner)),
         class: offer.class.number(),
         chunks: offer.chunks.iter().map(chunk).collect(),
     }
@@ -114,6 +130,7 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
         Ask::Holds(ids) => Request::Holds(ids_from_proto(&ids)?),
         Ask::Commit(commit) => Request::Commit(Commit {
             put_id: put_id(&commit.put_id)?,
+            owner: owner_from_proto(commit.owner)?,
             root: Cid(ChunkId::from_slice(&commit.root).ok_or(field("root"))?),
         }),
     })
@@ -134,7 +151,7 @@ fn offer_from_proto(offer: proto::OfferRequest) -> Result<Offer, WireError> {
     };
     Ok(Offer {
         put_id: put_id(&offer.put_id)?,
-        owner: NodeId::from_slice(&offer.owner).ok_or(field("owner"))?,
+        owner: owner_from_proto(offer.owner)?,
         class: Class::from_number(offer.class)?,
         chunks: offer.chunks.into_iter().map(chunk).collect::<Result<_, WireError>>()?,
     })

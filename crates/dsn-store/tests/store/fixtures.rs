@@ -40,15 +40,24 @@ pub(crate) fn rep_chunk(seed: u64, len: usize) -> EncodedChunk {
     encode(Code::Rep, bytes)
 }
 
-/// Bytes no compressor shortens, without a dependency: splitmix64.
+/// Bytes no compressor shortens.
 fn fill(seed: u64, bytes: &mut [u8]) {
-    let mut state = seed;
+    let mut random = Random(seed);
     for part in bytes.chunks_mut(8) {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = state;
+        part.copy_from_slice(&random.next().to_le_bytes()[..part.len()]);
+    }
+}
+
+/// Random numbers that follow from a seed, without a dependency: splitmix64.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        part.copy_from_slice(&(word ^ (word >> 31)).to_le_bytes()[..part.len()]);
+        word ^ (word >> 31)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The stores, held to one contract (`suite`), and what only one of them can show. One test binary, since each links
 //! RocksDB.
 
+mod damage;
 mod faulty;
 mod fixtures;
+mod kill;
 mod memory;
+mod rocks;
 mod suite;

@@ -1,0 +1,165 @@
+//! The arguments of every command, as `dsn --help` shows them. Parsed here, understood where they are used.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Store a file on a network of farmers and get it back, bit for bit, while machines fail.
+#[derive(Debug, Parser)]
+#[command(name = "dsn", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  dsn demo                                   see it work on this machine
+  dsn farm --storage 100GiB                  lend 100 GiB
+  dsn put photo.tif                          store a file; prints its CID
+  dsn get bafib4i… -o photo.tif              bring it back
+  tar c docs | dsn put -                     store what a pipe gives
+  dsn cat bafib4i… | tar t                   read it from a pipe
+
+Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key, 7 network, 8 disk,
+9 configuration, 10 already running, 130 interrupted.";
+
+/// Arguments of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Folder of keys and data (default: DSN_DIR, else the platform's data folder)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Configuration file (default: config.toml in the folder)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Name of the network
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) network: Option<String>,
+    /// Address of a node of the network; may be given several times
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(crate) bootstrap: Vec<String>,
+    /// What to log to stderr: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// See the whole story on this machine: 12 farmers, a file, 4 farmers killed, the file back
+    Demo(Demo),
+    /// Run farmers on this machine until Ctrl-C, to try things out
+    Devnet(Devnet),
+    /// Lend disk space to a network
+    Farm(Farm),
+    /// Store a file; prints its CID
+    Put(Put),
+    /// Bring a file back
+    Get(Get),
+    /// Write a file to standard output
+    Cat(Cat),
+    /// Ask the holders of a file how it fares
+    Stat(Stat),
+    /// Show the farmer that runs in this folder
+    Status,
+    /// Show the nodes of the network
+    Peers,
+    /// Show this folder's identities
+    Id,
+    /// Show every setting, its value and where it comes from
+    Config,
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// The file to use (default: 64 MiB of made-up bytes)
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Devnet {
+    /// Farmers to run
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) farmers: u16,
+    /// Space each of them lends
+    #[arg(long, value_name = "SIZE", default_value = "10GiB")]
+    pub(crate) storage: String,
+    /// Space each of them leaves free on the disk
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk_reserve: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Farm {
+    /// Space to lend, such as 100GiB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) storage: Option<String>,
+    /// Where to listen, such as /ip4/0.0.0.0/tcp/4100; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+    /// Space to leave free on the disk (default: 5 % of it, at least 2 GiB)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk_reserve: Option<String>,
+    /// End when standard input does: for a parent process that may be killed
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Put {
+    /// The file to store; - for standard input
+    pub(crate) path: PathBuf,
+    /// How many machines may fail: low, normal or high
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) redundancy: Option<String>,
+    /// Store even if no machine may fail
+    #[arg(long)]
+    pub(crate) allow_unsafe: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// The file's CID
+    pub(crate) cid: String,
+    /// Where to write it; - for standard output (default: the CID)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Keep what was fetched when the disk fills up
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cat {
+    /// The file's CID
+    pub(crate) cid: String,
+}
+
+impl From<Cat> for Get {
+    fn from(cat: Cat) -> Self {
+        Self { cid: cat.cid, output: Some("-".into()), force: false, keep_partial: false }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Stat {
+    /// The file's CID
+    pub(crate) cid: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}

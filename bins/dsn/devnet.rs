@@ -1,0 +1,47 @@
+//! `dsn devnet`: farmers on this machine until Ctrl-C. A farmer that dies stays dead; started again in the same folder, the
+//! same farmers go on with their data.
+
+use dsn_cli::{Exit, Failure, Key, note, parse_size, print_json, print_line};
+use serde_json::json;
+
+use crate::{args::Devnet, context::Context, fleet, interrupt::interrupted};
+
+pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
+    for size in [Some(&args.storage), args.disk_reserve.as_ref()].into_iter().flatten() {
+        parse_size(size).map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    }
+    context.folder.open()?;
+    let options = fleet::FleetOptions {
+        root: context.folder.root().to_path_buf(),
+        farmers: args.farmers,
+        storage: args.storage.clone(),
+        disk_reserve: args.disk_reserve.clone(),
+        network: context.settings.text(Key::NetworkName).to_owned(),
+    };
+    let mut members = fleet::start(&options).await?;
+    for (index, member) in members.iter().enumerate() {
+        let (peer_id, listen, pid) = (&member.peer_id, &member.listen, member.pid());
+        if context.json {
+            print_json(&json!({"event": "farmer", "index": index, "pid": pid, "peer_id": peer_id, "listen": listen,
+                "dir": member.dir}));
+        } else {
+            let pid = pid.map_or_else(String::new, |pid| pid.to_string());
+            print_line(&format!("farmer {index} pid {pid} {peer_id} {}", listen.join(" ")));
+        }
+    }
+    let bootstrap: Vec<&String> = members.iter().filter_map(|member| member.listen.first()).collect();
+    if context.json {
+        print_json(&json!({"event": "ready", "bootstrap": bootstrap}));
+    } else {
+        print_line("ready");
+        if let Some(first) = bootstrap.first() {
+            note("In another terminal:");
+            note(&format!("  export DSN_BOOTSTRAP={first}"));
+            note("  dsn put FILE");
+            note("Ctrl-C ends the farmers; their data stays in their folders.");
+        }
+    }
+    interrupted().await?;
+    fleet::stop(&mut members).await;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Which exit code and which hint an error of the libraries becomes.
+
+use std::io;
+
+use dsn_cli::{Exit, Failure, human_bytes};
+use dsn_client::{GetError, PutError, StatError, input::InputError, output::OutputError};
+use dsn_core::ports::NetworkError;
+use dsn_net::NetError;
+
+const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
+                          with --bootstrap ADDR (or DSN_BOOTSTRAP)";
+
+const RESUME: &str = "run the same command again: what is stored is not sent twice";
+
+/// Of the network as a whole.
+pub(crate) fn network(error: &NetworkError) -> Failure {
+    Failure::of(Exit::Network, error).hint(NO_NETWORK)
+}
+
+/// Of starting a node.
+pub(crate) fn net(error: &NetError) -> Failure {
+    match error {
+        NetError::BadAddress { .. } => Failure::of(Exit::Configuration, error),
+        NetError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            Failure::of(Exit::Network, error).hint("another program listens there; choose another port, or 0 for any")
+        }
+        _ => Failure::of(Exit::Network, error),
+    }
+}
+
+/// Of `dsn put`.
+pub(crate) fn put(error: &PutError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        PutError::Input(input) => self::input(input),
+        PutError::TooLong(_) => of(Exit::Usage),
+        PutError::NoFarmers(_) => of(Exit::Network).hint(NO_NETWORK),
+        PutError::TooFewFarmers { .. } => of(Exit::NotEnough)
+            .hint("start more farmers, or store it all the same with --allow-unsafe: then no machine may fail"),
+        PutError::NeedsSpace { needs, offers } => {
+            let (needs, offers) = (human_bytes(*needs), human_bytes(*offers));
+            Failure::new(Exit::NotEnough, format!("the file needs {needs}, the network offers {offers}"))
+                .hint("lend more space with `dsn farm --storage SIZE`, or choose --redundancy low")
+        }
+        PutError::NotEnoughPieces { .. } | PutError::TooFewHolders { .. } => of(Exit::NotEnough).hint(RESUME),
+        PutError::NotPublished { .. } | PutError::NotCommitted { .. } => of(Exit::NotEnough).hint(RESUME),
+        PutError::Stalled { .. } | PutError::Network(_) => of(Exit::Network).hint(RESUME),
+    }
+}
+
+/// Of reading what is to be put.
+pub(crate) fn input(error: &InputError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        InputError::Read { .. } => of(Exit::Disk),
+        InputError::Folder { .. } => {
+            of(Exit::Usage).hint("this version stores single files; `tar c DIR | dsn put -` stores a folder")
+        }
+        InputError::Special { .. } => of(Exit::Usage).hint("to store what it gives, pipe it: dsn put - < FILE"),
+        InputError::Changed { .. } => of(Exit::Disk).hint("put it again when nothing writes to it"),
+    }
+}
+
+/// Of `dsn get`.
+pub(crate) fn get(error: &GetError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        GetError::NotFound { .. } => of(Exit::NotFound)
+            .hint("check the CID, and that this is the network (--network, --bootstrap) it was put on"),
+        GetError::ChunkNotFound { .. } | GetError::NotEnoughPieces { .. } => {
+            of(Exit::NotEnough).hint("try again when more farmers are back; `dsn stat CID` shows how the file fares")
+        }
+        GetError::Manifest(_) | GetError::Decode(_) | GetError::WrongChunk { .. } => {
+            of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")
+        }
+        GetError::Output(output) => self::output(output),
+        GetError::Stalled { .. } => of(Exit::NotEnough).hint("try again; what was fetched is kept"),
+        GetError::Network(_) => of(Exit::Network).hint(NO_NETWORK),
+    }
+}
+
+/// Of writing what was got.
+pub(crate) fn output(error: &OutputError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        OutputError::Exists { .. } => {
+            of(Exit::Usage).hint("choose another name with -o OUT, or replace it with --force")
+        }
+        OutputError::DiskFull { .. } => of(Exit::Disk).hint("free some space, or write elsewhere with -o OUT"),
+        OutputError::Closed => of(Exit::Disk),
+        OutputError::Write { .. } => of(Exit::Disk).hint("check that the folder exists and may be written"),
+    }
+}
+
+/// Of `dsn stat`.
+pub(crate) fn stat(error: &StatError) -> Failure {
+    match error {
+        StatError::Get(error) => get(error),
+    }
+}

@@ -1,0 +1,95 @@
+//! `dsn put`: stores a file, prints its CID, and says what may fail from now on.
+
+use std::{path::Path, time::Instant};
+
+use dsn_cli::{Exit, Failure, Key, human_bytes, note, print_json, print_line};
+use dsn_client::{
+    PutOptions, PutReport, Safety,
+    input::{FileInput, Input, PipeInput},
+};
+use serde::Serialize;
+
+use crate::{args::Put, context::Context, failures, interrupt::or_interrupted, meter::PutMeter, session::Session};
+
+#[derive(Serialize)]
+struct PutJson {
+    cid: String,
+    bytes: u64,
+    chunks: u64,
+    pieces: u64,
+    stored_bytes: u64,
+    farmers: usize,
+    may_vanish: usize,
+    seconds: f64,
+    resumed_chunks: u64,
+    wire_bytes: u64,
+}
+
+pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
+    let class = context.settings.text(Key::PutRedundancy).parse();
+    let class = class.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
+    let mut input = open(&args.path)?;
+    let started = Instant::now();
+    let session = Session::open(context).await?;
+    let meter = PutMeter::new(context.json);
+    let put = async {
+        let put = session.client.put(&mut *input, PutOptions { class, safety }, &meter).await;
+        put.map_err(|error| failures::put(&error))
+    };
+    let done = or_interrupted(put, "run the same command again: what is stored is not sent twice").await;
+    meter.clear();
+    session.close(context).await;
+    let report = done?;
+    let seconds = started.elapsed().as_secs_f64();
+    if context.json {
+        print_json(&json(&report, seconds));
+    } else {
+        print_line(&report.cid.to_string());
+        promise(&report, seconds);
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<Box<dyn Input>, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(PipeInput::new(std::io::stdin())));
+    }
+    Ok(Box::new(FileInput::open(path).map_err(|error| failures::input(&error))?))
+}
+
+/// What the user may rely on, in one line; a warning when that is little.
+fn promise(report: &PutReport, seconds: f64) {
+    let resumed = if report.resumed_chunks > 0 {
+        format!(", {} of {} chunks were there already", report.resumed_chunks, report.chunks)
+    } else {
+        String::new()
+    };
+    note(&format!(
+        "{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; public: whoever has the CID can read it",
+        human_bytes(report.bytes),
+        report.pieces,
+        report.farmers,
+        report.may_vanish,
+    ));
+    match report.may_vanish {
+        0 => note("warning: if any of these farmers vanishes, the file may be lost"),
+        1 => note("warning: if two of these farmers vanish, the file may be lost; five farmers or more are safer"),
+        _ => {}
+    }
+}
+
+fn json(report: &PutReport, seconds: f64) -> PutJson {
+    PutJson {
+        cid: report.cid.to_string(),
+        bytes: report.bytes,
+        chunks: report.chunks,
+        pieces: report.pieces,
+        stored_bytes: report.stored_bytes,
+        farmers: report.farmers,
+        may_vanish: report.may_vanish,
+        seconds,
+        resumed_chunks: report.resumed_chunks,
+        wire_bytes: report.wire_bytes,
+    }
+}

@@ -1,0 +1,116 @@
+//! A client on the network: finds the network, starts a node of its own for this one command, and remembers whom it met.
+
+use std::{sync::Arc, time::Duration};
+
+use dsn_cli::{Exit, Failure, Key};
+use dsn_client::{Client, ClientOptions, ClientParts};
+use dsn_core::{identity::Identity, node_id::NodeId, ports::NoService};
+use dsn_net::{NetOptions, Node};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    context::Context,
+    control::RunningFarmer,
+    failures,
+    runtime::{SystemEnvironment, ThreadCompute, fill_random},
+};
+
+/// Peers of earlier runs, in the folder.
+const PEERS_FILE: &str = "peers.json";
+
+/// Peers kept for the next run.
+const PEERS_KEPT: usize = 64;
+
+/// Ending the network takes no longer than this.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// A client and its node.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) node: Node,
+    network: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Remembered {
+    network: String,
+    peers: Vec<(String, Vec<String>)>,
+}
+
+/// Where the network is, by the first of: flag, environment, file, the farmer on this machine. Nothing: the LAN.
+pub(crate) fn bootstrap(context: &Context) -> Vec<String> {
+    let set = context.settings.list(Key::NetworkBootstrap);
+    if set.is_empty() {
+        RunningFarmer::find(&context.folder).map_or_else(Vec::new, |farmer| farmer.listen)
+    } else {
+        set
+    }
+}
+
+/// Whether nodes are looked for on the LAN: only when nothing else says where the network is.
+pub(crate) fn mdns(context: &Context, bootstrap: &[String]) -> Result<bool, Failure> {
+    let wanted: bool = context.settings.text(Key::NetworkMdns).parse().map_err(|_| {
+        Failure::new(Exit::Configuration, format!("{} is neither true nor false", Key::NetworkMdns.name()))
+    })?;
+    Ok(wanted && bootstrap.is_empty())
+}
+
+/// Nodes of the same network that an earlier run met.
+pub(crate) fn remembered(context: &Context) -> Vec<(NodeId, Vec<String>)> {
+    let text = std::fs::read_to_string(context.folder.path(PEERS_FILE)).unwrap_or_default();
+    let known: Remembered = serde_json::from_str(&text).unwrap_or_default();
+    if known.network != context.settings.text(Key::NetworkName) {
+        return Vec::new();
+    }
+    known.peers.into_iter().filter_map(|(node, addresses)| Some((node.parse().ok()?, addresses))).collect()
+}
+
+/// Writes down whom this run met. A folder that cannot be written only costs the next run some time.
+pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
+    let Ok(peers) = node.good_peers().await else { return };
+    if peers.is_empty() {
+        return;
+    }
+    let peers = peers.into_iter().take(PEERS_KEPT).map(|(node, addresses)| (node.to_string(), addresses)).collect();
+    let known = Remembered { network: network.into(), peers };
+    let text = serde_json::to_string(&known).expect("strings are JSON");
+    let (path, fresh) =
+        (context.folder.path(PEERS_FILE), context.folder.path(&format!("{PEERS_FILE}.new-{}", std::process::id())));
+    if let Err(error) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path)) {
+        tracing::debug!(%error, "peers were not remembered");
+    }
+}
+
+impl Session {
+    /// Starts a node and a client on it.
+    pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
+        let owner = context.folder.key("owner.key")?;
+        // A node of its own for every command, so that two commands at once are two nodes.
+        let mut seed = [0; 32];
+        fill_random(&mut seed);
+        let bootstrap = bootstrap(context);
+        let options = NetOptions {
+            mdns: mdns(context, &bootstrap)?,
+            bootstrap,
+            remembered: remembered(context),
+            ..NetOptions::new(Identity::from_seed(seed), context.network_name()?)
+        };
+        let node = Node::start(options, Arc::new(NoService)).await.map_err(|error| failures::net(&error))?;
+        let parts = ClientParts {
+            network: Arc::new(node.clone()),
+            compute: Arc::new(ThreadCompute::new()),
+            environment: Arc::new(SystemEnvironment),
+            owner,
+            network_name: context.network_name()?,
+        };
+        let client = Client::new(parts, ClientOptions::default());
+        Ok(Self { client, node, network: context.settings.text(Key::NetworkName).to_owned() })
+    }
+
+    /// Ends the node.
+    pub(crate) async fn close(self, context: &Context) {
+        remember(context, &self.network, &self.node).await;
+        // The process ends next; whoever still waits learns of it from the closed connection.
+        let _late = tokio::time::timeout(SHUTDOWN_WAIT, self.node.shutdown()).await;
+    }
+}

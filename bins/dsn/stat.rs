@@ -1,0 +1,73 @@
+//! `dsn stat`: how a file fares, by asking its holders now.
+
+use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
+use dsn_client::{Health, StatReport};
+use serde::Serialize;
+
+use crate::{args::Stat, context::Context, failures, get::parse_cid, interrupt::or_interrupted, session::Session};
+
+#[derive(Serialize)]
+struct StatJson {
+    cid: String,
+    bytes: u64,
+    chunks: u64,
+    k: usize,
+    placed: usize,
+    live_min: usize,
+    live_max: usize,
+    farmers: usize,
+    may_vanish: usize,
+    health: &'static str,
+}
+
+fn word(health: Health) -> &'static str {
+    match health {
+        Health::Healthy => "healthy",
+        Health::Repairing => "repairing",
+        Health::Urgent => "urgent",
+        Health::Unavailable => "unavailable",
+    }
+}
+
+pub(crate) async fn run(context: &Context, args: &Stat) -> Result<(), Failure> {
+    let cid = parse_cid(&args.cid)?;
+    let session = Session::open(context).await?;
+    let stat = async { session.client.stat(cid).await.map_err(|error| failures::stat(&error)) };
+    let done = or_interrupted(stat, "nothing was changed").await;
+    session.close(context).await;
+    let report = done?;
+    tell(context, &report);
+    if report.health == Health::Unavailable {
+        return Err(Failure::new(Exit::NotEnough, "the file cannot be read now: a chunk has too few pieces left")
+            .hint("try again when more farmers are back"));
+    }
+    Ok(())
+}
+
+fn tell(context: &Context, report: &StatReport) {
+    let health = word(report.health);
+    if context.json {
+        return print_json(&StatJson {
+            cid: report.cid.to_string(),
+            bytes: report.bytes,
+            chunks: report.chunks,
+            k: report.k,
+            placed: report.placed,
+            live_min: report.live_min,
+            live_max: report.live_max,
+            farmers: report.farmers,
+            may_vanish: report.may_vanish,
+            health,
+        });
+    }
+    let rows = [
+        ("cid", report.cid.to_string()),
+        ("size", format!("{} ({} bytes)", human_bytes(report.bytes), report.bytes)),
+        ("chunks", report.chunks.to_string()),
+        ("weakest chunk", format!("{} of {} pieces live, {} needed", report.live_min, report.placed, report.k)),
+        ("farmers", report.farmers.to_string()),
+        ("may vanish", format!("any {}", report.may_vanish)),
+        ("health", health.to_owned()),
+    ];
+    rows.iter().for_each(|(name, value)| print_line(&format!("{name:<14} {value}")));
+}

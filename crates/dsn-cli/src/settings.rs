@@ -1,0 +1,316 @@
+//! Settings in layers: built-in < file < environment < flag. Every value knows where it came from; an unknown key is an
+//! error that names its line and the nearest key there is. Values are texts here; who needs one parses it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// A setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The network's name.
+    NetworkName,
+    /// Addresses of nodes of the network, separated by commas.
+    NetworkBootstrap,
+    /// Whether nodes are looked for on the LAN.
+    NetworkMdns,
+    /// How much is logged.
+    LogLevel,
+    /// The redundancy of puts.
+    PutRedundancy,
+    /// Bytes a farmer lends.
+    FarmStorage,
+    /// Where a farmer listens, separated by commas.
+    FarmListen,
+    /// Bytes a farmer leaves free on its disk.
+    FarmDiskReserve,
+    /// A farmer's failure-domain tag.
+    FarmDomain,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    BuiltIn,
+    /// A configuration file.
+    File(PathBuf),
+    /// An environment variable.
+    Environment(&'static str),
+    /// A flag of this command.
+    Flag,
+}
+
+/// Values of one layer.
+pub type Layer = BTreeMap<Key, String>;
+
+/// All values in effect.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    values: BTreeMap<Key, (String, Origin)>,
+}
+
+/// Why a configuration file is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError {
+    /// What is wrong, and where.
+    pub error: String,
+    /// What was probably meant.
+    pub hint: Option<String>,
+}
+
+impl Key {
+    /// Every setting, in the order in which they are shown.
+    pub const ALL: [Self; 9] = [
+        Self::NetworkName,
+        Self::NetworkBootstrap,
+        Self::NetworkMdns,
+        Self::LogLevel,
+        Self::PutRedundancy,
+        Self::FarmStorage,
+        Self::FarmListen,
+        Self::FarmDiskReserve,
+        Self::FarmDomain,
+    ];
+
+    /// Its name in the file: `table.key`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NetworkName => "network.name",
+            Self::NetworkBootstrap => "network.bootstrap",
+            Self::NetworkMdns => "network.mdns",
+            Self::LogLevel => "log.level",
+            Self::PutRedundancy => "put.redundancy",
+            Self::FarmStorage => "farm.storage",
+            Self::FarmListen => "farm.listen",
+            Self::FarmDiskReserve => "farm.disk_reserve",
+            Self::FarmDomain => "farm.domain",
+        }
+    }
+
+    /// Its environment variable.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::NetworkName => "DSN_NETWORK",
+            Self::NetworkBootstrap => "DSN_BOOTSTRAP",
+            Self::NetworkMdns => "DSN_MDNS",
+            Self::LogLevel => "DSN_LOG",
+            Self::PutRedundancy => "DSN_REDUNDANCY",
+            Self::FarmStorage => "DSN_STORAGE",
+            Self::FarmListen => "DSN_LISTEN",
+            Self::FarmDiskReserve => "DSN_DISK_RESERVE",
+            Self::FarmDomain => "DSN_DOMAIN",
+        }
+    }
+
+    fn built_in(self) -> Option<&'static str> {
+        match self {
+            Self::NetworkName => Some("main"),
+            Self::NetworkMdns => Some("true"),
+            Self::LogLevel => Some("warn"),
+            Self::PutRedundancy => Some("normal"),
+            Self::FarmListen => Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1"),
+            Self::NetworkBootstrap | Self::FarmStorage | Self::FarmDiskReserve | Self::FarmDomain => None,
+        }
+    }
+
+    fn takes_list(self) -> bool {
+        matches!(self, Self::NetworkBootstrap | Self::FarmListen)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built-in"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(variable) => f.write_str(variable),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+impl Settings {
+    /// Lays the layers over each other: built-in, then the file (if there is one), then the environment, then the flags.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood; a file that was named and is missing is one too.
+    pub fn load(
+        file: &ConfigFile,
+        variable: impl Fn(&str) -> Option<String>,
+        flags: Layer,
+    ) -> Result<Self, SettingsError> {
+        let mut values = BTreeMap::new();
+        for key in Key::ALL {
+            if let Some(value) = key.built_in() {
+                values.insert(key, (value.to_owned(), Origin::BuiltIn));
+            }
+        }
+        if let Some((path, layer)) = file.read()? {
+            values.extend(layer.into_iter().map(|(key, value)| (key, (value, Origin::File(path.clone())))));
+        }
+        for key in Key::ALL {
+            if let Some(value) = variable(key.variable()).filter(|value| !value.is_empty()) {
+                values.insert(key, (value, Origin::Environment(key.variable())));
+            }
+        }
+        values.extend(flags.into_iter().map(|(key, value)| (key, (value, Origin::Flag))));
+        Ok(Self { values })
+    }
+
+    /// A value and where it came from.
+    pub fn get(&self, key: Key) -> Option<(&str, &Origin)> {
+        self.values.get(&key).map(|(value, origin)| (value.as_str(), origin))
+    }
+
+    /// A value that has a built-in one, or the empty text.
+    pub fn text(&self, key: Key) -> &str {
+        self.get(key).map_or("", |(value, _)| value)
+    }
+
+    /// A list: texts separated by commas.
+    pub fn list(&self, key: Key) -> Vec<String> {
+        self.text(key).split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// Which file holds the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// This one, which must exist.
+    Named(PathBuf),
+    /// This one, if it exists.
+    Usual(PathBuf),
+}
+
+impl ConfigFile {
+    fn read(&self) -> Result<Option<(PathBuf, Layer)>, SettingsError> {
+        let (Self::Named(path) | Self::Usual(path)) = self;
+        match std::fs::read_to_string(path) {
+            Ok(text) => parse(path, &text).map(|layer| Some((path.clone(), layer))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && matches!(self, Self::Usual(_)) => Ok(None),
+            Err(error) => Err(SettingsError { error: format!("cannot read {}: {error}", path.display()), hint: None }),
+        }
+    }
+}
+
+/// Reads a file: tables of keys, each a text, a number, a truth value or a list of texts.
+fn parse(path: &Path, text: &str) -> Result<Layer, SettingsError> {
+    let document: toml::Table = toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or_else(String::new, |span| place(text, span.start));
+        SettingsError { error: format!("{}{place}: {}", path.display(), error.message()), hint: None }
+    })?;
+    let mut layer = Layer::new();
+    for (table, content) in &document {
+        let toml::Value::Table(content) = content else {
+            return Err(unknown(path, text, table, table));
+        };
+        for (name, value) in content {
+            let full = format!("{table}.{name}");
+            let Some(key) = Key::ALL.into_iter().find(|key| key.name() == full) else {
+                return Err(unknown(path, text, &full, name));
+            };
+            let value = as_text(key, value).ok_or_else(|| SettingsError {
+                error: format!("{}{}: {full} is not a {}", path.display(), find(text, name), kind(key)),
+                hint: None,
+            })?;
+            layer.insert(key, value);
+        }
+    }
+    Ok(layer)
+}
+
+fn kind(key: Key) -> &'static str {
+    match key {
+        _ if key.takes_list() => "list of texts",
+        Key::NetworkMdns => "truth value (true or false)",
+        _ => "text",
+    }
+}
+
+fn as_text(key: Key, value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) if key != Key::NetworkMdns => Some(text.clone()),
+        toml::Value::Boolean(flag) if key == Key::NetworkMdns => Some(flag.to_string()),
+        toml::Value::Integer(number) if matches!(key, Key::FarmStorage | Key::FarmDiskReserve) => {
+            Some(number.to_string())
+        }
+        toml::Value::Array(items) if key.takes_list() => {
+            let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn unknown(path: &Path, text: &str, full: &str, name: &str) -> SettingsError {
+    let nearest = Key::ALL.into_iter().map(Key::name).min_by_key(|known| strsim::damerau_levenshtein(known, full));
+    SettingsError {
+        error: format!("{}{}: unknown key {full}", path.display(), find(text, name)),
+        hint: nearest.map(|nearest| format!("did you mean {nearest}? `dsn config` lists all keys")),
+    }
+}
+
+/// Where a key stands in the text: `:LINE:COLUMN`.
+fn find(text: &str, name: &str) -> String {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let key = line.trim_start().trim_start_matches(['[', '"']);
+        if key.starts_with(name) {
+            return place(text, start + (line.len() - key.len()));
+        }
+        start += line.len();
+    }
+    String::new()
+}
+
+fn place(text: &str, offset: usize) -> String {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    format!(":{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &str) -> SettingsError {
+        parse(Path::new("c.toml"), text).expect_err(text)
+    }
+
+    #[test]
+    fn a_later_layer_wins_and_says_so() {
+        let folder = std::env::temp_dir().join(format!("dsn-settings-{}", std::process::id()));
+        std::fs::write(&folder, "[network]\nname = \"club\"\nbootstrap = [\"/a\", \"/b\"]\n[farm]\nstorage = 4096\n")
+            .expect("a writable temporary folder");
+        let variable = |name: &str| (name == "DSN_NETWORK").then(|| "lab".to_owned());
+        let flags = Layer::from([(Key::FarmStorage, "1GiB".to_owned())]);
+        let settings = Settings::load(&ConfigFile::Named(folder.clone()), variable, flags).expect("valid");
+        assert_eq!(settings.get(Key::NetworkName), Some(("lab", &Origin::Environment("DSN_NETWORK"))));
+        assert_eq!(settings.get(Key::FarmStorage), Some(("1GiB", &Origin::Flag)));
+        assert_eq!(settings.list(Key::NetworkBootstrap), ["/a", "/b"]);
+        assert_eq!(settings.get(Key::PutRedundancy), Some(("normal", &Origin::BuiltIn)));
+        std::fs::remove_file(folder).expect("it was just written");
+    }
+
+    #[test]
+    fn mistakes_name_their_line_and_the_nearest_key() {
+        let unknown = error_of("[network]\nname = \"a\"\nbotstrap = []\n");
+        assert_eq!(unknown.error, "c.toml:3:1: unknown key network.botstrap");
+        assert!(unknown.hint.expect("a hint").contains("network.bootstrap"));
+        assert_eq!(error_of("[farm]\nstorage = true\n").error, "c.toml:2:1: farm.storage is not a text");
+        assert!(error_of("[network\n").error.starts_with("c.toml:1:"), "{:?}", error_of("[network\n"));
+        assert!(error_of("storage = 1\n").error.contains("unknown key storage"));
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_exist() {
+        let missing = PathBuf::from("/nonexistent/c.toml");
+        let load = |file| Settings::load(&file, |_| None, Layer::new());
+        assert!(load(ConfigFile::Named(missing.clone())).is_err());
+        assert!(load(ConfigFile::Usual(missing)).is_ok());
+    }
+}

@@ -1,0 +1,217 @@
+//! The store on disk: RocksDB, pieces in blob files, one writer thread. A cloneable handle: reads run on blocking threads,
+//! a few at a time; everything that writes goes to `writer` and comes back when it is durable. Not here: whom to serve and
+//! how much to keep (the farmer's business), and giving space back, which comes with deletion.
+//!
+//! Invariant: what was answered survives a kill or a power cut at any instant; a damaged byte costs the piece it is in and
+//! nothing else.
+
+mod database;
+mod group;
+mod layout;
+mod open;
+mod slot;
+mod tuning;
+mod writer;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use dsn_core::{
+    cid::Cid,
+    hash::ChunkId,
+    locator::Locator,
+    node_id::NodeId,
+    ports::{BoundChunks, ChunkHoldings, PieceStore, PutBatch, Space, StoreError, StoredChunk},
+    rpc::PutId,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use self::open::Opened;
+pub use self::open::{OpenError, OpenReport};
+use self::{
+    database::{Database, PieceRead},
+    slot::Slot,
+    writer::{Command, Grouped, Health, QUEUE_MAX_COMMANDS, Recovery, Writer},
+};
+use crate::batch::named_chunks;
+
+/// Reads at once. Each takes a blocking thread and up to 2 MiB; a disk that serves more at once is served well by this.
+const READS_MAX: usize = 16;
+
+/// What a store may take of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// Bytes gathered in memory before they become a file; up to three such buffers exist at a time.
+    pub write_buffer_bytes: usize,
+    /// Bytes of index and filter blocks kept in memory. Pieces are never cached here; the system does that.
+    pub block_cache_bytes: usize,
+    /// Files RocksDB keeps open.
+    pub max_open_files: i32,
+}
+
+impl Default for RocksOptions {
+    /// For a farmer that should stay below 64 MiB at rest. Measured against 64 MiB, write buffers of 16 MiB take less
+    /// processor time (they stay in its cache) and a third of the memory.
+    fn default() -> Self {
+        Self { write_buffer_bytes: 16 * 1024 * 1024, block_cache_bytes: 8 * 1024 * 1024, max_open_files: 256 }
+    }
+}
+
+/// A store on disk. Clones are handles of the same store; the last one to go closes it, which blocks until what is
+/// queued is written: better call [`RocksStore::close`].
+#[derive(Clone)]
+pub struct RocksStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    report: OpenReport,
+    slot: Arc<Slot>,
+    reads: Arc<Semaphore>,
+    space: watch::Receiver<Space>,
+    /// None only while the last handle is dropped.
+    commands: Option<mpsc::Sender<Command>>,
+    /// None only while the last handle is dropped.
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+impl RocksStore {
+    /// Opens the store in the folder `path`, or makes one there. Blocks, after a crash for as long as it takes to replay
+    /// at most 64 MiB and to count the index (about a second for a million chunks).
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Damage is none: see [`RocksStore::report`].
+    pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_path_buf();
+        let Opened { database, counters, report } = open::open(&path, options)?;
+        let state = if report == OpenReport::Damaged { Health::PassingBy } else { Health::Sound };
+        let recovery = Recovery { path: path.clone(), options: options.clone(), state };
+        let slot = Arc::new(Slot::new(database));
+        let (space_of_writer, space) = watch::channel(counters.space);
+        let writer = Writer::new(counters, Arc::clone(&slot), space_of_writer, recovery);
+        let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
+        let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
+        let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
+        let writer = Some(spawned.map_err(failed)?);
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        let inner = Inner { path, report, slot, reads, space, commands: Some(commands), writer };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// In what state the store was found.
+    pub fn report(&self) -> &OpenReport {
+        &self.inner.report
+    }
+
+    /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with
+    /// [`StoreError::Closed`], on all clones. Dropping the future does not undo it.
+    ///
+    /// # Errors
+    /// When what was in memory could not be moved to its files; it is safe in the log all the same.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        match self.command(|reply| Command::Close { reply }).await {
+            Err(StoreError::Closed) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Sends a command to the writer and waits for its answer.
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.inner.commands.as_ref().expect("only drop takes it");
+        commands.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Runs a read on a blocking thread. The permit stays with it even when nobody waits any more.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.inner.reads).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let slot = Arc::clone(&self.inner.slot);
+        let read = move || {
+            let result = slot.with(work);
+            drop(permit);
+            result
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// What a read found before the writer had a look.
+enum FirstRead {
+    Done(Option<Bytes>),
+    Suspect,
+}
+
+#[async_trait]
+impl PieceStore for RocksStore {
+    async fn put(&self, batch: PutBatch) -> Result<Vec<ChunkHoldings>, StoreError> {
+        let named = named_chunks(&batch);
+        self.command(|reply| Command::Grouped(Grouped::Put { batch, named, reply })).await
+    }
+
+    async fn piece(&self, chunk: ChunkId, index: u8) -> Result<Option<Bytes>, StoreError> {
+        let first = self.read(move |database| match database.piece(chunk, index)? {
+            PieceRead::Found(bytes) => Ok(FirstRead::Done(Some(bytes))),
+            PieceRead::Damaged => Ok(FirstRead::Suspect),
+            PieceRead::Absent => {
+                let is_missed = database.entry(chunk)?.is_some_and(|entry| entry.indices.contains(index));
+                Ok(if is_missed { FirstRead::Suspect } else { FirstRead::Done(None) })
+            }
+        });
+        match first.await? {
+            FirstRead::Done(found) => Ok(found),
+            FirstRead::Suspect => self.command(|reply| Command::Inspect { chunk, index, reply }).await,
+        }
+    }
+
+    async fn chunks(&self, chunks: &[ChunkId]) -> Result<Vec<Option<StoredChunk>>, StoreError> {
+        let chunks = chunks.to_vec();
+        self.read(move |database| chunks.into_iter().map(|chunk| database.chunk(chunk)).collect()).await
+    }
+
+    async fn put_locators(&self, locators: Vec<Locator>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Grouped(Grouped::Locators { locators, reply })).await
+    }
+
+    async fn locators(&self, chunks: &[ChunkId]) -> Result<Vec<Option<Locator>>, StoreError> {
+        let chunks = chunks.to_vec();
+        self.read(move |database| chunks.into_iter().map(|chunk| database.locator(chunk)).collect()).await
+    }
+
+    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
+        self.command(|reply| Command::Bind { put_id, owner, root, reply }).await
+    }
+
+    fn space(&self) -> Space {
+        *self.inner.space.borrow()
+    }
+}
+
+impl Drop for Inner {
+    /// Ends the writer by leaving it nobody to serve.
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!(path = %self.path.display(), "the store's writer had panicked");
+        }
+    }
+}
+
+impl fmt::Debug for RocksStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksStore").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,199 @@
+//! RocksDB with the store's types instead of bytes: typed reads, one durable write, and what its errors mean. Everything
+//! here blocks. Not here: what belongs into a batch (`group`) and how a database that does not open is saved (`open`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use dsn_core::{
+    descriptor::Descriptor,
+    hash::ChunkId,
+    locator::Locator,
+    ports::{StoreError, StoredChunk},
+};
+use rocksdb::{
+    ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions,
+};
+
+use super::layout::{
+    CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, LOCATOR_NAME_TAG, LOCATOR_TAG, META,
+    PIECES, chunk_key, piece_key,
+};
+
+/// An open database.
+pub(super) struct Database {
+    db: DB,
+    /// Whether a part of the index was damaged when it was read.
+    is_index_damaged: AtomicBool,
+}
+
+/// What lies under a piece's key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PieceRead {
+    Found(Bytes),
+    Absent,
+    /// The bytes, or the file they were in, are damaged or gone.
+    Damaged,
+}
+
+impl Database {
+    pub(super) fn new(db: DB) -> Self {
+        Self { db, is_index_damaged: AtomicBool::new(false) }
+    }
+
+    /// Column family of the pieces.
+    pub(super) fn pieces(&self) -> &ColumnFamily {
+        self.db.cf_handle(PIECES).expect("opened with it")
+    }
+
+    /// Column family of everything else.
+    pub(super) fn meta(&self) -> &ColumnFamily {
+        self.db.cf_handle(META).expect("opened with it")
+    }
+
+    /// Reads a piece; RocksDB compares its checksum. One copy, from RocksDB's buffer.
+    pub(super) fn piece(&self, chunk: ChunkId, index: u8) -> Result<PieceRead, StoreError> {
+        match self.db.get_pinned_cf(self.pieces(), piece_key(chunk, index)) {
+            Ok(Some(bytes)) => Ok(PieceRead::Found(Bytes::copy_from_slice(&bytes))),
+            Ok(None) => Ok(PieceRead::Absent),
+            Err(error) if is_damage(&error) => {
+                tracing::warn!(%chunk, index, %error, "a piece is damaged");
+                Ok(PieceRead::Damaged)
+            }
+            Err(error) => Err(store_error("read a piece", &error)),
+        }
+    }
+
+    /// What is held of a chunk; none when nothing is known of it or its entry is damaged.
+    pub(super) fn entry(&self, chunk: ChunkId) -> Result<Option<ChunkEntry>, StoreError> {
+        self.decoded(&chunk_key(ENTRY_TAG, chunk), ChunkEntry::decode)
+    }
+
+    /// What is known of a chunk; none when its entry or its descriptor is missing or damaged.
+    pub(super) fn chunk(&self, chunk: ChunkId) -> Result<Option<StoredChunk>, StoreError> {
+        let Some(entry) = self.entry(chunk)? else { return Ok(None) };
+        let descriptor = self.decoded(&chunk_key(DESCRIPTOR_TAG, chunk), |value| {
+            Descriptor::decode(&Bytes::copy_from_slice(value)).ok().filter(|found| found.id() == chunk)
+        })?;
+        let stored = |descriptor| StoredChunk { descriptor, indices: entry.indices, class: entry.class };
+        Ok(descriptor.map(stored))
+    }
+
+    /// A chunk's locator; none when there is none or it is damaged.
+    pub(super) fn locator(&self, chunk: ChunkId) -> Result<Option<Locator>, StoreError> {
+        self.decoded(&chunk_key(LOCATOR_TAG, chunk), |value| {
+            Locator::decode(&Bytes::copy_from_slice(value)).ok().filter(|found| found.chunk() == chunk)
+        })
+    }
+
+    /// Whether a locator of this chunk has been counted.
+    pub(super) fn has_locator(&self, chunk: ChunkId) -> Result<bool, StoreError> {
+        Ok(self.meta_value(&chunk_key(LOCATOR_NAME_TAG, chunk))?.is_some())
+    }
+
+    /// The counters; none when there are none or they are damaged.
+    pub(super) fn counters(&self) -> Result<Option<Counters>, StoreError> {
+        self.decoded(COUNTERS_KEY, Counters::decode)
+    }
+
+    /// Whether the store was closed in order.
+    pub(super) fn is_clean(&self) -> Result<bool, StoreError> {
+        Ok(self.meta_value(CLEAN_KEY)?.is_some())
+    }
+
+    /// Calls `visit` with every key and value of `meta` whose key starts with `prefix`.
+    pub(super) fn scan(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let from = IteratorMode::From(prefix, Direction::Forward);
+        for item in self.db.iterator_cf_opt(self.meta(), options, from) {
+            let (key, value) = item.map_err(|error| {
+                self.is_index_damaged.fetch_or(is_damage(&error), Ordering::Relaxed);
+                store_error("scan the index", &error)
+            })?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            visit(&key, &value);
+        }
+        Ok(())
+    }
+
+    /// Writes a batch, all or nothing, and returns when it is on durable storage.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options)
+    }
+
+    /// Moves what is in memory to table and blob files.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.db.flush_cf(self.pieces())?;
+        self.db.flush_cf(self.meta())
+    }
+
+    /// Writes that the store was closed in order, so that the next start need not count; unless damage in the index makes
+    /// the counters doubtful.
+    pub(super) fn mark_clean(&self) -> Result<(), Error> {
+        if self.is_index_damaged.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.meta(), CLEAN_KEY, []);
+        self.write(batch)
+    }
+
+    fn decoded<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.meta_value(key)? else { return Ok(None) };
+        let decoded = decode(&value);
+        if decoded.is_none() {
+            self.is_index_damaged.store(true, Ordering::Relaxed);
+            tracing::warn!(kind = %key[..1].escape_ascii(), "a value of the index is damaged");
+        }
+        Ok(decoded)
+    }
+
+    fn meta_value(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
+        match self.db.get_pinned_cf(self.meta(), key) {
+            Ok(value) => Ok(value),
+            Err(error) if is_damage(&error) => {
+                self.is_index_damaged.store(true, Ordering::Relaxed);
+                tracing::warn!(kind = %key[..1].escape_ascii(), %error, "a part of the index is damaged");
+                Ok(None)
+            }
+            Err(error) => Err(store_error("read the index", &error)),
+        }
+    }
+}
+
+/// Whether an error says that bytes are damaged or a file is gone, rather than that the disk fails for now.
+pub(super) fn is_damage(error: &Error) -> bool {
+    let is_gone = || error.as_ref().contains("No such file");
+    error.kind() == ErrorKind::Corruption || error.kind() == ErrorKind::IOError && is_gone()
+}
+
+/// What an error of RocksDB means to the caller.
+pub(super) fn store_error(action: &'static str, error: &Error) -> StoreError {
+    classify(action, error.as_ref())
+}
+
+/// RocksDB gives the system's error as its text only.
+fn classify(action: &'static str, text: &str) -> StoreError {
+    if text.contains("No space left on device") || text.contains("Disk quota exceeded") {
+        StoreError::DiskFull
+    } else {
+        StoreError::Io { action, reason: text.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_has_its_own_error() {
+        let full = "IO error: No space left on device: While appending to file: 12.log: No space left on device";
+        assert_eq!(classify("put", full), StoreError::DiskFull);
+        let other = "IO error: While fsync: 000012.log: Input/output error";
+        assert_eq!(classify("put", other), StoreError::Io { action: "put", reason: other.into() });
+    }
+}

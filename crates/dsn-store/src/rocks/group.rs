@@ -1,0 +1,159 @@
+//! One write to the database under construction: the pieces, index entries, leases and locators of everything that waits,
+//! and the counters as they will be. All of it becomes durable together, with one fsync, or none of it does. Not here:
+//! who waits and what they are told (`writer`).
+//!
+//! Invariant: a method that fails has changed nothing, so one caller's failure is not another's.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+
+use dsn_core::{
+    hash::ChunkId,
+    index_set::IndexSet,
+    locator::Locator,
+    ports::{ChunkHoldings, NewPiece, PutBatch, StoreError},
+    redundancy::Class,
+};
+use rocksdb::WriteBatch;
+
+use super::{
+    database::Database,
+    layout::{
+        COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, LOCATOR_NAME_TAG, LOCATOR_TAG, chunk_key,
+        lease_key, piece_key, provisional_prefix,
+    },
+};
+
+/// A write under construction.
+pub(super) struct Group<'a> {
+    database: &'a Database,
+    batch: WriteBatch,
+    counters: Counters,
+    /// Chunks as they will be, for those this group names.
+    chunks: BTreeMap<ChunkId, Known>,
+    /// Chunks whose first locator is in this group.
+    located: BTreeSet<ChunkId>,
+}
+
+struct Known {
+    entry: Option<ChunkEntry>,
+    is_described: bool,
+}
+
+impl<'a> Group<'a> {
+    /// An empty group with room for `bytes` of pieces, on top of `counters`.
+    pub(super) fn new(database: &'a Database, counters: Counters, bytes: usize) -> Self {
+        Self {
+            database,
+            batch: WriteBatch::with_capacity_bytes(bytes),
+            counters,
+            chunks: BTreeMap::new(),
+            located: BTreeSet::new(),
+        }
+    }
+
+    /// Adds pieces and leases; `named` are the chunks of the batch, in the order in which to answer.
+    pub(super) fn put(&mut self, batch: &PutBatch, named: &[ChunkId]) -> Result<Vec<ChunkHoldings>, StoreError> {
+        for chunk in named {
+            self.load(*chunk)?;
+        }
+        for new in &batch.pieces {
+            self.add_piece(new, batch.class);
+        }
+        self.counters.seq += 1;
+        Ok(named.iter().map(|chunk| self.lease(*chunk, batch)).collect())
+    }
+
+    /// Adds locators.
+    pub(super) fn put_locators(&mut self, locators: &[Locator]) -> Result<(), StoreError> {
+        let mut new = BTreeSet::new();
+        for chunk in locators.iter().map(Locator::chunk) {
+            if !self.located.contains(&chunk) && !self.database.has_locator(chunk)? {
+                new.insert(chunk);
+            }
+        }
+        let meta = self.database.meta();
+        for locator in locators {
+            self.batch.put_cf(meta, chunk_key(LOCATOR_TAG, locator.chunk()), locator.encode());
+        }
+        for chunk in &new {
+            self.batch.put_cf(meta, chunk_key(LOCATOR_NAME_TAG, *chunk), []);
+            self.counters.space.locators += 1;
+        }
+        self.located.append(&mut new);
+        Ok(())
+    }
+
+    /// Replaces leases below one key prefix by leases without end below another.
+    pub(super) fn move_leases(&mut self, from: &[u8], to: &[u8], chunks: &[ChunkId]) {
+        let meta = self.database.meta();
+        for chunk in chunks {
+            self.batch.delete_cf(meta, lease_key(from, *chunk));
+            self.batch.put_cf(meta, lease_key(to, *chunk), 0u64.to_be_bytes());
+        }
+    }
+
+    /// Takes a piece out of its chunk's entry; says whether it was there.
+    pub(super) fn remove_piece(&mut self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
+        self.load(chunk)?;
+        let entry = self.chunks.get_mut(&chunk).and_then(|known| known.entry.as_mut());
+        let Some(entry) = entry.filter(|entry| entry.indices.contains(index)) else { return Ok(false) };
+        entry.indices.remove(index);
+        self.counters.remove_piece(entry.piece_len);
+        self.batch.put_cf(self.database.meta(), chunk_key(ENTRY_TAG, chunk), entry.encode());
+        self.batch.delete_cf(self.database.pieces(), piece_key(chunk, index));
+        Ok(true)
+    }
+
+    /// Writes it all durably and gives the counters as they are then.
+    pub(super) fn commit(mut self) -> Result<Counters, rocksdb::Error> {
+        if !self.batch.is_empty() {
+            self.batch.put_cf(self.database.meta(), COUNTERS_KEY, self.counters.encode());
+            self.database.write(self.batch)?;
+        }
+        Ok(self.counters)
+    }
+
+    fn load(&mut self, chunk: ChunkId) -> Result<(), StoreError> {
+        if let btree_map::Entry::Vacant(slot) = self.chunks.entry(chunk) {
+            let entry = self.database.entry(chunk)?;
+            let is_described = entry.is_some() && self.database.chunk(chunk)?.is_some();
+            slot.insert(Known { entry, is_described });
+        }
+        Ok(())
+    }
+
+    fn add_piece(&mut self, NewPiece { descriptor, piece }: &NewPiece, class: Class) {
+        let (chunk, index) = (piece.chunk(), piece.index());
+        let known = self.chunks.get_mut(&chunk).expect("every chunk named was loaded");
+        let meta = self.database.meta();
+        if !known.is_described {
+            self.batch.put_cf(meta, chunk_key(DESCRIPTOR_TAG, chunk), descriptor.encoded());
+            known.is_described = true;
+        }
+        let piece_len = u32::try_from(descriptor.piece_len()).expect("a piece is at most 1 MiB");
+        let empty = ChunkEntry { class, piece_len, indices: IndexSet::EMPTY };
+        let entry = known.entry.get_or_insert(empty);
+        if entry.indices.contains(index) {
+            return;
+        }
+        entry.indices.insert(index);
+        self.counters.add_piece(piece_len);
+        self.batch.put_cf(self.database.pieces(), piece_key(chunk, index), piece.bytes());
+        self.batch.put_cf(meta, chunk_key(ENTRY_TAG, chunk), entry.encode());
+    }
+
+    fn lease(&mut self, chunk: ChunkId, put: &PutBatch) -> ChunkHoldings {
+        let seq = self.counters.seq;
+        let Some(entry) = self.chunks.get_mut(&chunk).and_then(|known| known.entry.as_mut()) else {
+            return ChunkHoldings { chunk, indices: IndexSet::EMPTY, class: put.class, seq };
+        };
+        let meta = self.database.meta();
+        if entry.class < put.class {
+            entry.class = put.class;
+            self.batch.put_cf(meta, chunk_key(ENTRY_TAG, chunk), entry.encode());
+        }
+        let key = lease_key(&provisional_prefix(put.put_id, put.owner), chunk);
+        self.batch.put_cf(meta, key, put.lease_until.to_be_bytes());
+        ChunkHoldings { chunk, indices: entry.indices, class: entry.class, seq }
+    }
+}

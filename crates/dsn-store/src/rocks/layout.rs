@@ -1,0 +1,226 @@
+//! Keys and values in RocksDB, to the byte, and nothing else: what the store writes, and what it accepts when it reads.
+//! Numbers are big-endian. A value that is not exactly as the table says is damage: its reader gets nothing, never a
+//! guess and never a panic.
+//!
+//! Beside the folder `db` lies the file `FORMAT`: the text `dsn-store 1` and a line feed, written before `db` exists and
+//! read before it is opened, so that a folder of a newer version stays as it is.
+//!
+//! Column family `pieces`; values of 4 KiB and more lie in blob files:
+//!
+//! | key | value |
+//! |---|---|
+//! | chunk id 32, piece index 1 | the piece |
+//!
+//! Column family `meta`; the first byte of a key says what it is:
+//!
+//! | key | value |
+//! |---|---|
+//! | `c`, chunk id 32 | class 1 (1 low, 2 normal, 3 high), piece length 4, index set 8 (bit *i*: piece *i* is held) |
+//! | `d`, chunk id 32 | the chunk's descriptor, canonical protobuf |
+//! | `l`, chunk id 32 | the chunk's locator, canonical protobuf |
+//! | `n`, chunk id 32 | empty: a locator of this chunk is kept (so that counting reads no locators) |
+//! | `o`, owner 32, root chunk id 32, chunk id 32 | a lease: Unix seconds of its end 8, 0 for none |
+//! | `p`, put id 16, owner 32, chunk id 32 | a provisional lease: Unix seconds of its end 8 |
+//! | `s` | bytes of all pieces 8, pieces 8, locators 8, last receipt number 8 |
+//! | `x` | empty: the store was closed in order, so `s` is true without counting |
+
+use dsn_core::{
+    cid::Cid, hash::ChunkId, index_set::IndexSet, limits::PIECE_MAX_BYTES, node_id::NodeId, ports::Space,
+    redundancy::Class, rpc::PutId,
+};
+
+/// The format this program writes, and the highest it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// Column family of the pieces.
+pub(super) const PIECES: &str = "pieces";
+
+/// Column family of everything else.
+pub(super) const META: &str = "meta";
+
+/// Key of the counters.
+pub(super) const COUNTERS_KEY: &[u8] = b"s";
+
+/// Key that exists while the store is closed in order.
+pub(super) const CLEAN_KEY: &[u8] = b"x";
+
+/// What the keys of chunk entries start with.
+pub(super) const ENTRY_TAG: u8 = b'c';
+
+/// What the keys of descriptors start with.
+pub(super) const DESCRIPTOR_TAG: u8 = b'd';
+
+/// What the keys of locators start with.
+pub(super) const LOCATOR_TAG: u8 = b'l';
+
+/// What the keys that say "there is a locator" start with.
+pub(super) const LOCATOR_NAME_TAG: u8 = b'n';
+
+const LEASE_TAG: u8 = b'o';
+const PROVISIONAL_TAG: u8 = b'p';
+
+/// What is held of one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChunkEntry {
+    pub(super) class: Class,
+    pub(super) piece_len: u32,
+    pub(super) indices: IndexSet,
+}
+
+/// What changes in the same batch as the pieces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    pub(super) space: Space,
+    /// The last receipt number given.
+    pub(super) seq: u64,
+}
+
+/// Key of a piece.
+pub(super) fn piece_key(chunk: ChunkId, index: u8) -> [u8; 33] {
+    let mut key = [index; 33];
+    key[..32].copy_from_slice(chunk.as_bytes());
+    key
+}
+
+/// Key of what `tag` says of a chunk.
+pub(super) fn chunk_key(tag: u8, chunk: ChunkId) -> [u8; 33] {
+    let mut key = [tag; 33];
+    key[1..].copy_from_slice(chunk.as_bytes());
+    key
+}
+
+/// What the keys of the provisional leases of an upload start with; the chunk id follows.
+pub(super) fn provisional_prefix(put_id: PutId, owner: NodeId) -> Vec<u8> {
+    [&[PROVISIONAL_TAG][..], &put_id.0, &owner.0].concat()
+}
+
+/// What the keys of the leases of a root start with; the chunk id follows.
+pub(super) fn lease_prefix(owner: NodeId, root: Cid) -> Vec<u8> {
+    [&[LEASE_TAG][..], &owner.0, root.0.as_bytes()].concat()
+}
+
+/// Key of a chunk's lease below one of the two prefixes.
+pub(super) fn lease_key(prefix: &[u8], chunk: ChunkId) -> Vec<u8> {
+    [prefix, chunk.as_bytes()].concat()
+}
+
+impl ChunkEntry {
+    /// Bytes of the pieces held.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.piece_len) * self.pieces()
+    }
+
+    /// Pieces held.
+    pub(super) fn pieces(&self) -> u64 {
+        u64::from(self.indices.bits().count_ones())
+    }
+
+    /// The value.
+    pub(super) fn encode(&self) -> [u8; 13] {
+        let class = match self.class {
+            Class::Low => 1,
+            Class::Normal => 2,
+            Class::High => 3,
+        };
+        let mut value = [class; 13];
+        value[1..5].copy_from_slice(&self.piece_len.to_be_bytes());
+        value[5..].copy_from_slice(&self.indices.bits().to_be_bytes());
+        value
+    }
+
+    /// Reads a value; none when it is damaged.
+    pub(super) fn decode(value: &[u8]) -> Option<Self> {
+        let (class, rest) = value.split_first()?;
+        let class = match class {
+            1 => Class::Low,
+            2 => Class::Normal,
+            3 => Class::High,
+            _ => return None,
+        };
+        let (piece_len, indices) = rest.split_first_chunk()?;
+        let piece_len = u32::from_be_bytes(*piece_len);
+        let indices = IndexSet::from_bits(u64::from_be_bytes(indices.try_into().ok()?))?;
+        let possible = usize::try_from(piece_len).is_ok_and(|len| (1..=PIECE_MAX_BYTES).contains(&len));
+        possible.then_some(Self { class, piece_len, indices })
+    }
+}
+
+impl Counters {
+    /// Counts a piece that came.
+    pub(super) fn add_piece(&mut self, piece_len: u32) {
+        self.space.pieces += 1;
+        self.space.used_bytes += u64::from(piece_len);
+    }
+
+    /// Counts a piece that went. Saturating, since the counters of a damaged store may be too low.
+    pub(super) fn remove_piece(&mut self, piece_len: u32) {
+        self.space.pieces = self.space.pieces.saturating_sub(1);
+        self.space.used_bytes = self.space.used_bytes.saturating_sub(u64::from(piece_len));
+    }
+
+    /// The value.
+    pub(super) fn encode(&self) -> [u8; 32] {
+        let Space { used_bytes, pieces, locators } = self.space;
+        let mut value = [0; 32];
+        for (field, number) in value.chunks_exact_mut(8).zip([used_bytes, pieces, locators, self.seq]) {
+            field.copy_from_slice(&number.to_be_bytes());
+        }
+        value
+    }
+
+    /// Reads a value; none when it is damaged.
+    pub(super) fn decode(value: &[u8]) -> Option<Self> {
+        let value: &[u8; 32] = value.try_into().ok()?;
+        let mut numbers = value.chunks_exact(8).filter_map(|field| Some(u64::from_be_bytes(field.try_into().ok()?)));
+        let space = Space { used_bytes: numbers.next()?, pieces: numbers.next()?, locators: numbers.next()? };
+        Some(Self { space, seq: numbers.next()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dsn_core::hash::Hash;
+
+    use super::*;
+
+    const CHUNK: ChunkId = ChunkId(Hash([7; 32]));
+
+    #[test]
+    fn values_round_trip_and_have_the_bytes_of_the_table() {
+        let entry = ChunkEntry { class: Class::High, piece_len: 0x0010_0000, indices: IndexSet::one(8) };
+        assert_eq!(entry.encode(), [3, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+        assert_eq!(ChunkEntry::decode(&entry.encode()), Some(entry));
+        let counters = Counters { space: Space { used_bytes: 1, pieces: 2, locators: 3 }, seq: 0x0102 };
+        let value = counters.encode();
+        assert_eq!((value[7], value[15], value[23], &value[30..]), (1, 2, 3, &[1, 2][..]));
+        assert_eq!(Counters::decode(&value), Some(counters));
+    }
+
+    #[test]
+    fn damaged_values_are_nothing() {
+        let entry = ChunkEntry { class: Class::Low, piece_len: 64, indices: IndexSet::below(48) }.encode();
+        for len in (0..13).chain([14]) {
+            let mut value = entry.to_vec();
+            value.resize(len, 0);
+            assert_eq!(ChunkEntry::decode(&value), None, "{len} bytes");
+        }
+        for (at, byte) in [(0, 0), (0, 4), (1, 1), (5, 1), (6, 1)] {
+            let mut value = entry;
+            value[at] = byte;
+            assert_eq!(ChunkEntry::decode(&value), None, "byte {at} = {byte}");
+        }
+        for len in [0, 8, 31, 33] {
+            assert_eq!(Counters::decode(&vec![0; len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn keys_have_the_bytes_of_the_table() {
+        assert_eq!(piece_key(CHUNK, 47), [&[7; 32][..], &[47]].concat()[..]);
+        assert_eq!(chunk_key(ENTRY_TAG, CHUNK), [&b"c"[..], &[7; 32]].concat()[..]);
+        let provisional = provisional_prefix(PutId([1; 16]), NodeId([2; 32]));
+        assert_eq!(lease_key(&provisional, CHUNK), [&b"p"[..], &[1; 16], &[2; 32], &[7; 32]].concat());
+        let lease = lease_prefix(NodeId([2; 32]), Cid(CHUNK));
+        assert_eq!(lease_key(&lease, CHUNK), [&b"o"[..], &[2; 32], &[7; 32], &[7; 32]].concat());
+    }
+}

@@ -1,0 +1,115 @@
+//! RocksDB's settings, each with its reason. Not here: what the caller may choose ([`RocksOptions`]) beyond its defaults.
+
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+
+use super::{
+    RocksOptions,
+    layout::{META, PIECES},
+};
+
+/// Smaller pieces lie beside their keys: a blob record costs about 40 bytes and a read of its own.
+const BLOB_MIN_BYTES: u64 = 4 * 1024;
+
+/// A blob file is freed as a whole, so it should not be huge; each costs memory, so it should not be tiny.
+const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Descriptors and index entries of 16 MiB chunks are about 2 KiB a chunk: this covers 2,000 chunks.
+const META_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// One being written, one being flushed, one to go on with: enough for one flush to hide behind the next.
+const WRITE_BUFFERS: i32 = 3;
+
+/// The log is replayed at start, so its length bounds the time a killed farmer needs to be back.
+const WAL_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// RocksDB rewrites its manifest when it outgrows this; the default of 1 GiB would fill small disks.
+const MANIFEST_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// RocksDB's own text log: two files of this size, warnings only.
+const LOG_MAX_BYTES: usize = 1024 * 1024;
+
+/// How much RocksDB minds damage that it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strictness {
+    /// It refuses to open with a file missing, and to go on writing after a compaction met damage.
+    Strict,
+    /// It opens with files missing and passes by what it cannot compact; reads of lost keys fail one by one.
+    Lenient,
+}
+
+/// Settings of the database.
+pub(super) fn database(options: &RocksOptions, strictness: Strictness) -> Options {
+    let mut db = Options::default();
+    db.create_if_missing(true);
+    db.create_missing_column_families(true);
+    db.set_paranoid_checks(strictness == Strictness::Strict);
+    // What was answered lies before a completed fsync, so a crash (kill or power) can only damage what comes after: the
+    // log is replayed to its first damaged record and the rest dropped. Absolute consistency would refuse to start after
+    // a torn last record, which every kill -9 may leave; tolerating damage in the middle could bring back a group of
+    // writes without an earlier one it relied on.
+    db.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    db.set_max_total_wal_size(WAL_MAX_BYTES);
+    db.set_max_manifest_file_size(MANIFEST_MAX_BYTES);
+    // One flush and one compaction at a time: on a small machine, more threads only take the processor from the network.
+    db.set_max_background_jobs(2);
+    db.set_max_file_opening_threads(2);
+    db.set_max_open_files(options.max_open_files);
+    db.set_log_level(LogLevel::Warn);
+    db.set_keep_log_file_num(2);
+    db.set_max_log_file_size(LOG_MAX_BYTES);
+    // No thread that wakes up to write statistics nobody reads.
+    db.set_stats_dump_period_sec(0);
+    db.set_stats_persist_period_sec(0);
+    // There is one writer: nothing to share a write group or a memtable with.
+    db.set_allow_concurrent_memtable_write(false);
+    db.set_enable_write_thread_adaptive_yield(false);
+    db
+}
+
+/// Settings of the column families; both share one cache.
+pub(super) fn column_families(options: &RocksOptions, strictness: Strictness) -> [ColumnFamilyDescriptor; 2] {
+    let cache = Cache::new_lru_cache(options.block_cache_bytes);
+    let mut families = [(PIECES, pieces(options, &cache)), (META, meta(&cache))];
+    if strictness == Strictness::Lenient {
+        // Files that no compaction gets past would pile up until RocksDB stopped every write for good.
+        for (_, family) in &mut families {
+            family.set_level_zero_slowdown_writes_trigger(i32::MAX);
+            family.set_level_zero_stop_writes_trigger(i32::MAX);
+        }
+    }
+    families.map(|(name, family)| ColumnFamilyDescriptor::new(name, family))
+}
+
+fn pieces(options: &RocksOptions, cache: &Cache) -> Options {
+    let mut pieces = Options::default();
+    pieces.set_block_based_table_factory(&tables(cache));
+    // Pieces are coded or sealed data: there is nothing to compress.
+    pieces.set_compression_type(DBCompressionType::None);
+    pieces.set_enable_blob_files(true);
+    pieces.set_min_blob_size(BLOB_MIN_BYTES);
+    pieces.set_blob_file_size(BLOB_FILE_BYTES);
+    pieces.set_blob_compression_type(DBCompressionType::None);
+    pieces.set_enable_blob_gc(false);
+    pieces.set_write_buffer_size(options.write_buffer_bytes);
+    pieces.set_max_write_buffer_number(WRITE_BUFFERS);
+    pieces
+}
+
+fn meta(cache: &Cache) -> Options {
+    let mut meta = Options::default();
+    meta.set_block_based_table_factory(&tables(cache));
+    // Locators repeat the chunk's id in every receipt.
+    meta.set_compression_type(DBCompressionType::Lz4);
+    meta.set_write_buffer_size(META_BUFFER_BYTES);
+    meta.set_max_write_buffer_number(2);
+    meta
+}
+
+/// Indices and filters count against the cache, so that memory does not grow with the store.
+fn tables(cache: &Cache) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_bloom_filter(10.0, false);
+    tables
+}
