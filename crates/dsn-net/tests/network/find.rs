@@ -1,6 +1,9 @@
 //! Finding nodes: snapshots, look-ups, nodes that move, nodes that are gone, other networks.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
 
 use dsn_core::{
     node_id::{NodeId, Position, closest},
@@ -130,9 +133,7 @@ async fn nobody_there_is_an_error_for_a_client_and_a_network_of_one_for_a_farmer
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bootstrap_node_that_comes_late_is_still_found() {
-    let place = start(farmer(1, &[TCP])).await;
-    let address = place.listen_addrs().remove(0);
-    place.shutdown().await;
+    let address = free_address();
     let early = start(NetOptions { bootstrap: vec![address.clone()], ..client(2) }).await;
     let (asked, place) = tokio::join!(early.snapshot(false), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -171,10 +172,13 @@ async fn known_nodes_say_how_they_were_found_and_how_far_they_are() {
     assert_eq!(again.snapshot(false).await.unwrap().nodes.len(), 3, "remembered servers suffice");
 }
 
-/// A port that is free now.
+/// A port that is free now, and below those that the system gives to others.
 fn free_address() -> String {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    format!("/ip4/127.0.0.1/tcp/{}", socket.port())
+    let first = 20_000 + u16::try_from(std::process::id() * 16 % 10_000).unwrap();
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let port = (first..).skip(usize::from(TAKEN.fetch_add(1, Ordering::SeqCst))).find(is_free).unwrap();
+    format!("/ip4/127.0.0.1/tcp/{port}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
