@@ -41,13 +41,13 @@ use self::{
 };
 use crate::batch::named_chunks;
 
-/// Reads at once. Each takes a blocking thread and up to 2 MiB; a disk that serves more at once is served well by this.
-const READS_MAX: usize = 16;
+/// Reads at once. Each takes a blocking thread and up to 2 MiB; measured, 16 are not faster.
+const READS_MAX: usize = 8;
 
 /// What a store may take of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
-    /// Bytes gathered in memory before they become a file; up to three such buffers exist at a time.
+    /// Bytes gathered in memory before they become a file; up to two such buffers exist at a time.
     pub write_buffer_bytes: usize,
     /// Bytes of index and filter blocks kept in memory. Pieces are never cached here; the system does that.
     pub block_cache_bytes: usize,
@@ -56,8 +56,8 @@ pub struct RocksOptions {
 }
 
 impl Default for RocksOptions {
-    /// For a farmer that should stay below 64 MiB at rest. Measured against 64 MiB, write buffers of 16 MiB take less
-    /// processor time (they stay in its cache) and a third of the memory.
+    /// For a farmer that should stay small: measured against write buffers of 64 MiB, 16 MiB take no more processor time
+    /// and 100 MiB less memory at the peak.
     fn default() -> Self {
         Self { write_buffer_bytes: 16 * 1024 * 1024, block_cache_bytes: 8 * 1024 * 1024, max_open_files: 256 }
     }

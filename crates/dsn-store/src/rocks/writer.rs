@@ -28,9 +28,9 @@ use super::{
     slot::Slot,
 };
 
-/// Bytes of pieces after which a group is written. Measured, larger groups save nothing; each byte is in memory three
+/// Bytes of pieces after which a group is written. Measured, larger groups save nothing more; each byte is in memory three
 /// times while it is written (the caller's, the batch's, the memtable's).
-const GROUP_MAX_BYTES: usize = 8 * 1024 * 1024;
+const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Commands that wait. More would only wait longer; senders are slowed down instead.
 pub(super) const QUEUE_MAX_COMMANDS: usize = 64;
