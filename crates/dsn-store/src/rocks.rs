@@ -9,6 +9,7 @@ mod database;
 mod group;
 mod layout;
 mod open;
+mod recovery;
 mod slot;
 mod tuning;
 mod writer;
@@ -36,8 +37,10 @@ use self::open::Opened;
 pub use self::open::{OpenError, OpenReport};
 use self::{
     database::{Database, PieceRead},
+    recovery::Recovery,
     slot::Slot,
-    writer::{Command, Grouped, Health, QUEUE_MAX_COMMANDS, Recovery, Writer},
+    tuning::Strictness,
+    writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
 };
 use crate::batch::named_chunks;
 
@@ -91,11 +94,11 @@ impl RocksStore {
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
         let Opened { database, counters, report } = open::open(&path, options)?;
-        let state = if report == OpenReport::Damaged { Health::PassingBy } else { Health::Sound };
-        let recovery = Recovery { path: path.clone(), options: options.clone(), state };
+        let strictness = if report == OpenReport::Damaged { Strictness::Lenient } else { Strictness::Strict };
+        let recovery = Recovery::new(path.clone(), options.clone(), strictness);
         let slot = Arc::new(Slot::new(database));
         let (space_of_writer, space) = watch::channel(counters.space);
-        let writer = Writer::new(counters, Arc::clone(&slot), space_of_writer, recovery);
+        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
