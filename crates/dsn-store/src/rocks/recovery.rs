@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rocksdb::Error;
+use dsn_core::ports::StoreError;
+use rocksdb::{Error, ErrorKind};
 
 use super::{
     RocksOptions,
-    database::is_damage,
+    database::{is_damage, store_error},
     open::{reopen, reopen_read_only},
     slot::Slot,
     tuning::Strictness,
@@ -28,27 +29,31 @@ pub(super) struct Recovery {
     path: PathBuf,
     options: RocksOptions,
     strictness: Strictness,
-    has_failed: bool,
+    /// What the last write that really was one failed with.
+    failure: Option<StoreError>,
     last_attempt: Option<Instant>,
 }
 
 impl Recovery {
     /// For the store in `path`, open with these settings.
     pub(super) fn new(path: PathBuf, options: RocksOptions, strictness: Strictness) -> Self {
-        Self { path, options, strictness, has_failed: false, last_attempt: None }
+        Self { path, options, strictness, failure: None, last_attempt: None }
     }
 
-    /// Takes note of a write that failed.
-    pub(super) fn note(&mut self, error: &Error) {
-        self.has_failed = true;
+    /// Takes note of a write that failed and says what to answer: while the store is open for reading only, why it is.
+    pub(super) fn note(&mut self, action: &'static str, error: &Error) -> StoreError {
         if is_damage(error) {
             self.strictness = Strictness::Lenient;
+        }
+        match &self.failure {
+            Some(failure) if error.kind() == ErrorKind::NotSupported => failure.clone(),
+            _ => self.failure.insert(store_error(action, error)).clone(),
         }
     }
 
     /// Whether to make an attempt now.
     pub(super) fn is_due(&self) -> bool {
-        self.has_failed && self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER)
+        self.failure.is_some() && self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER)
     }
 
     /// Opens the database anew; says whether it can be written again. Without any success the slot stays empty.
@@ -66,10 +71,11 @@ impl Recovery {
             tracing::error!(%error, "the store cannot be read");
         }
         self.last_attempt = Some(Instant::now());
-        self.has_failed = opened.is_err() || !is_writable;
-        if !self.has_failed {
+        let is_recovered = opened.is_ok() && is_writable;
+        if is_recovered {
             tracing::info!(?strictness, "the store is opened anew after a failed write");
+            self.failure = None;
         }
-        !self.has_failed
+        is_recovered
     }
 }

@@ -158,8 +158,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, action, "a write failed");
-                self.recovery.note(&error);
-                Err(store_error(action, &error))
+                Err(self.recovery.note(action, &error))
             }
         }
     }

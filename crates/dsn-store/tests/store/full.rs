@@ -1,7 +1,12 @@
 //! A disk that takes no more, and takes more again: a child process (this binary again, under a shell that limits the size
-//! of files) puts until a put fails, goes on reading, lifts the limit and goes on putting, all with one store.
+//! of files) puts until a put fails, goes on reading while no file may grow at all, lifts the limit and goes on putting, all with one store.
 
-use std::{env, path::Path, process::Command};
+use std::{
+    env,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use dsn_core::{
     erasure::EncodedChunk,
@@ -25,6 +30,10 @@ async fn put(store: &impl PieceStore, seed: u64) -> Result<EncodedChunk, StoreEr
     store.put(batch((0..8).map(|index| (&chunk, index)))).await.map(|_| chunk)
 }
 
+fn limit_files(bytes: Option<u64>) {
+    setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("the hard limit is none");
+}
+
 /// The child; without its variable, a test that has nothing to do.
 #[tokio::test]
 async fn child_puts_until_no_file_may_grow() {
@@ -43,9 +52,19 @@ async fn child_puts_until_no_file_may_grow() {
     let first = &kept[0];
     let read = store.piece(first.descriptor.id(), 0).await;
     assert_eq!(read, Ok(Some(first.pieces[0].bytes().clone())), "what is there is served");
-    setrlimit(Resource::Fsize, Rlimit { current: None, maximum: None }).expect("the hard limit is none");
+    limit_files(Some(64 * 1024));
+    for seed in 50..53 {
+        let again = put(&store, seed).await.expect_err("not even what is in memory can become a file");
+        assert!(matches!(again, StoreError::Io { .. }) && !again.to_string().contains("read only"), "{again}");
+        assert_eq!(store.piece(first.descriptor.id(), 0).await, read, "what is there is served all the time");
+    }
+    limit_files(None);
+    let deadline = Instant::now() + Duration::from_secs(60);
     for seed in 100..105 {
-        kept.push(put(&store, seed).await.expect("there is room again"));
+        while let Err(error) = put(&store, seed).await {
+            assert!(seed == 100 && Instant::now() < deadline, "{error}");
+        }
+        kept.push(chunk(seed, CHUNK_BYTES));
     }
     let space = store.space();
     store.close().await.expect("closed");
@@ -57,12 +76,11 @@ async fn child_puts_until_no_file_may_grow() {
             assert_eq!(bytes, Ok(Some(chunk.pieces[usize::from(index)].bytes().clone())));
         }
     }
-    let counted = store.chunks(&kept.iter().map(|chunk| chunk.descriptor.id()).collect::<Vec<_>>()).await;
-    let counted: usize = counted.expect("chunks").iter().flatten().map(|stored| stored.indices.len()).sum();
-    let failed_but_kept =
-        store.chunks(&[chunk(u64::try_from(kept.len() - 5).expect("small"), CHUNK_BYTES).descriptor.id()]).await;
-    let extra = failed_but_kept.expect("chunks")[0].as_ref().map_or(0, |stored| stored.indices.len());
-    assert_eq!(space.pieces, u64::try_from(counted + extra).expect("small"), "the counters are exact");
+    let all: Vec<_> =
+        (0..PUTS_MAX).chain(50..53).chain(100..105).map(|seed| chunk(seed, CHUNK_BYTES).descriptor.id()).collect();
+    let counted = store.chunks(&all).await.expect("chunks");
+    let counted: usize = counted.iter().flatten().map(|stored| stored.indices.len()).sum();
+    assert_eq!(space.pieces, u64::try_from(counted).expect("small"), "the counters are exact");
 }
 
 #[test]
