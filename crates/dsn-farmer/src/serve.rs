@@ -72,11 +72,13 @@ impl Farmer {
             offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
         let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
-        let mut receipts = self.lease(carried, leased).await?;
+        let receipts = self.lease(carried, leased).await?;
         let mut answers = Vec::with_capacity(ids.len());
-        for (chunk, stored) in offer.chunks.into_iter().zip(&stored) {
-            answers.push(match receipts.remove(&chunk.descriptor.id()) {
-                Some(receipt) => OfferAnswer::Have(receipt),
+        for ((chunk, stored), have) in offer.chunks.into_iter().zip(&stored).zip(have) {
+            // A file may hold the same chunk several times, so one message may offer it several times.
+            let receipt = receipts.get(&chunk.descriptor.id()).filter(|_| have);
+            answers.push(match receipt {
+                Some(receipt) => OfferAnswer::Have(receipt.clone()),
                 None => self.grant(carried, chunk, held(stored)),
             });
         }
