@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dsn_core::{
     hash::ChunkId,
     index_set::IndexSet,
-    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
+    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
     locator::{Locator, VerifiedLocator},
     node_id::NodeId,
     piece::Piece,
@@ -186,6 +186,9 @@ impl Farmer {
         let (mut parts, mut bytes) = (Vec::new(), 0);
         let wanted = wants.iter().flat_map(|want| want.indices.iter().map(|index| (want.chunk, index)));
         for (chunk, index) in wanted {
+            if parts.len() == PARTS_MAX_PER_MESSAGE {
+                break;
+            }
             let piece = match self.parts.store.piece(chunk, index).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => continue,
@@ -210,3 +213,6 @@ impl Farmer {
 fn held(stored: &Option<StoredChunk>) -> IndexSet {
     stored.as_ref().map_or(IndexSet::EMPTY, |stored| stored.indices)
 }
+
+#[cfg(test)]
+mod tests;
