@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use dsn_sim::{FaultCounts, Outcome, ScenarioOptions, run, run_scenario};
+use dsn_client::{ClientOptions, NoProgress, PutOptions, input::MemoryInput};
+use dsn_sim::{FaultCounts, Link, Outcome, ScenarioOptions, World, run, run_scenario};
 
 /// Every tenth seed plays in a network of a hundred.
 fn options(seed: u64) -> ScenarioOptions {
@@ -53,4 +54,20 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!((first.trace, first.events), (second.trace, second.events), "seed {seed}");
     }
     assert_ne!(play(1).trace, play(2).trace);
+}
+
+/// Chunks that are the same are offered in one message; each of them gets an answer.
+#[test]
+fn a_file_of_equal_chunks_can_be_put_and_put_again() {
+    let puts = run(async {
+        let world = World::new(1, 12, 1 << 30, Link::default());
+        let mut puts = Vec::new();
+        for _ in 0..2 {
+            let mut zeros = MemoryInput::new(vec![0; 96 << 20].into());
+            let client = world.client(ClientOptions::default());
+            puts.push(client.put(&mut zeros, PutOptions::default(), &NoProgress).await.expect("nothing fails here"));
+        }
+        puts
+    });
+    assert_eq!((puts[0].cid, puts[1].wire_bytes), (puts[1].cid, 0));
 }

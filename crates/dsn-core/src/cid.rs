@@ -139,6 +139,8 @@ impl fmt::Debug for Cid {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::hash::Hash;
 
@@ -171,5 +173,14 @@ mod tests {
         check("bafkqaaa", "identity hash");
         let z = cid::Cid::try_from(ours.as_str()).expect("ours");
         check(&z.to_string_of_base(cid::multibase::Base::Base58Btc).expect("base58"), "another base");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_its_own_cid_or_none(text in prop_oneof![".{0,140}", "bafib4i[a-z2-7]{52}", "[bzfQmk][a-zA-Z0-9]{0,80}"]) {
+            if let Ok(cid) = text.parse::<Cid>() {
+                prop_assert_eq!(cid.to_string(), text);
+            }
+        }
     }
 }

@@ -157,7 +157,10 @@ impl Descriptor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing;
 
     fn message() -> proto::Descriptor {
         let hashes = [Hash::of(b"piece"); TOTAL_PIECES];
@@ -205,5 +208,27 @@ mod tests {
         let mut encoded = message().encode_to_vec();
         encoded.extend([0x78, 0x01]); // field 15, varint 1
         assert_eq!(Descriptor::decode(&encoded.into()), Err(WireError::NotCanonical));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_that_come_close_decode_to_themselves_or_not_at_all(
+            bytes in testing::spoiled(testing::descriptor().prop_map(|d| d.encoded().clone())),
+        ) {
+            if let Ok(descriptor) = Descriptor::decode(&bytes) {
+                let hashes: Vec<Hash> = (0u8..48).map_while(|index| descriptor.piece_hash(index)).collect();
+                let again = Descriptor::new(descriptor.code(), descriptor.chunk_len(), &hashes);
+                prop_assert_eq!(again.encoded(), &bytes);
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_gives_another_chunk_or_none(descriptor in testing::descriptor(), bit: prop::sample::Index) {
+            let flipped = testing::flipped(descriptor.encoded(), bit);
+            if let Ok(other) = Descriptor::decode(&flipped) {
+                prop_assert_ne!(other.id(), descriptor.id());
+                prop_assert_eq!(other.encoded(), &flipped);
+            }
+        }
     }
 }

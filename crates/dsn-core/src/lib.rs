@@ -21,4 +21,6 @@ pub mod receipt;
 pub mod record;
 pub mod redundancy;
 pub mod rpc;
+#[cfg(test)]
+mod testing;
 pub mod wire;

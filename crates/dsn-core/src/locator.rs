@@ -129,10 +129,9 @@ impl VerifiedLocator {
     /// Adds a receipt unless a newer one of that farmer is known; says whether anything changed. A receipt for another
     /// chunk is ignored. Beyond [`LOCATOR_MAX_RECEIPTS`] the farmer with the oldest receipt goes.
     pub fn insert(&mut self, receipt: VerifiedReceipt) -> bool {
-        let body = receipt.body();
-        let (farmer, rank) = (body.farmer, (body.seq, body.issued));
-        let newer = self.receipts.get(&farmer).is_none_or(|old| (old.body().seq, old.body().issued) < rank);
-        if body.chunk != self.chunk() || !newer {
+        let farmer = receipt.body().farmer;
+        let newer = self.receipts.get(&farmer).is_none_or(|old| old.rank() < receipt.rank());
+        if receipt.body().chunk != self.chunk() || !newer {
             return false;
         }
         self.receipts.insert(farmer, receipt);
@@ -162,3 +161,6 @@ impl VerifiedLocator {
         Locator { descriptor: self.descriptor.clone(), receipts }
     }
 }
+
+#[cfg(test)]
+mod tests;

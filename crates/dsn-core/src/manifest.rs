@@ -163,6 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing;
 
     fn list(total_len: u64) -> Manifest {
         let level = level_for(total_len).expect("fits");
@@ -218,6 +219,21 @@ mod tests {
             let bytes = Bytes::from(bytes);
             if let Ok(manifest) = Manifest::decode(&bytes) {
                 prop_assert_eq!(manifest.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_gives_another_manifest_or_none(
+            manifest in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..2000).prop_map(|bytes| Manifest::Inline(bytes.into())),
+                (65_537u64..20 << 40).prop_map(list),
+            ],
+            bit: prop::sample::Index,
+        ) {
+            let flipped = testing::flipped(&manifest.encode(), bit);
+            if let Ok(other) = Manifest::decode(&flipped) {
+                prop_assert_ne!(&other, &manifest);
+                prop_assert_eq!(other.encode(), flipped);
             }
         }
     }

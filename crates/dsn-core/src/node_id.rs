@@ -111,6 +111,8 @@ pub fn closest(nodes: impl IntoIterator<Item = NodeId>, to: Position, count: usi
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -135,5 +137,14 @@ mod tests {
         let near = closest(nodes.iter().copied().chain(nodes.iter().copied()), to, 20);
         assert_eq!(near.len(), 20);
         assert!(near.windows(2).all(|w| Position::from(&w[0]).distance(&to) < Position::from(&w[1]).distance(&to)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_its_own_peer_id_or_none(text in prop_oneof![".{0,100}", "12D3KooW[1-9A-HJ-NP-Za-km-z]{44}"]) {
+            if let Ok(node) = text.parse::<NodeId>() {
+                prop_assert_eq!(node.to_string(), text);
+            }
+        }
     }
 }

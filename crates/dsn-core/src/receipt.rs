@@ -190,6 +190,13 @@ impl VerifiedReceipt {
         &self.0.body
     }
 
+    /// The highest of a farmer's receipts for a chunk is the newest. The bytes come last, so that two receipts signed with
+    /// one number still have one order.
+    pub(crate) fn rank(&self) -> impl Ord + '_ {
+        let SignedBody { body, signature } = &self.0.signed;
+        (self.body().seq, self.body().issued, body, signature)
+    }
+
     /// The receipt as it travels.
     pub fn as_receipt(&self) -> &Receipt {
         &self.0
@@ -200,3 +207,6 @@ impl VerifiedReceipt {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,6 @@ impl FarmerRecord {
         Self::from_proto(decode_canonical(bytes, 8 * SIGNED_BODY_MAX_BYTES)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dsn_core::{
     hash::ChunkId,
     index_set::IndexSet,
-    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
+    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
     locator::{Locator, VerifiedLocator},
     node_id::NodeId,
     piece::Piece,
@@ -72,11 +72,13 @@ impl Farmer {
             offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
         let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
-        let mut receipts = self.lease(carried, leased).await?;
+        let receipts = self.lease(carried, leased).await?;
         let mut answers = Vec::with_capacity(ids.len());
-        for (chunk, stored) in offer.chunks.into_iter().zip(&stored) {
-            answers.push(match receipts.remove(&chunk.descriptor.id()) {
-                Some(receipt) => OfferAnswer::Have(receipt),
+        for ((chunk, stored), have) in offer.chunks.into_iter().zip(&stored).zip(have) {
+            // A file may hold the same chunk several times, so one message may offer it several times.
+            let receipt = receipts.get(&chunk.descriptor.id()).filter(|_| have);
+            answers.push(match receipt {
+                Some(receipt) => OfferAnswer::Have(receipt.clone()),
                 None => self.grant(carried, chunk, held(stored)),
             });
         }
@@ -184,6 +186,9 @@ impl Farmer {
         let (mut parts, mut bytes) = (Vec::new(), 0);
         let wanted = wants.iter().flat_map(|want| want.indices.iter().map(|index| (want.chunk, index)));
         for (chunk, index) in wanted {
+            if parts.len() == PARTS_MAX_PER_MESSAGE {
+                break;
+            }
             let piece = match self.parts.store.piece(chunk, index).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => continue,
@@ -208,3 +213,6 @@ impl Farmer {
 fn held(stored: &Option<StoredChunk>) -> IndexSet {
     stored.as_ref().map_or(IndexSet::EMPTY, |stored| stored.indices)
 }
+
+#[cfg(test)]
+mod tests;

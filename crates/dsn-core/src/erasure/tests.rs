@@ -30,6 +30,38 @@ fn the_parity_is_that_of_the_original_library() {
     }
 }
 
+/// GF(2^8) by the polynomial x^8 + x^4 + x^3 + x^2 + 1, bit by bit.
+fn times(a: u8, b: u8) -> u8 {
+    (0..8).rev().fold(0, |sum, bit| {
+        let doubled = (sum << 1) ^ if sum & 0x80 == 0 { 0 } else { 0x1d };
+        doubled ^ if b >> bit & 1 == 0 { 0 } else { a }
+    })
+}
+
+fn power(a: u8, n: usize) -> u8 {
+    (0..n).fold(1, |product, _| times(product, a))
+}
+
+/// The parity bytes of one byte of each data piece, as `proto/README.md` defines them: the data are the values at 0 to 15
+/// of a polynomial of degree below 16, the parity its values at 16 to 47 (Lagrange's formula; minus is plus here).
+fn parity_by_definition(data: [u8; DATA_PIECES]) -> Vec<u8> {
+    let basis = |x: u8, i: u8| {
+        (0..16).filter(|j| *j != i).fold(1, |product, j| times(product, times(x ^ j, power(i ^ j, 254))))
+    };
+    let value = |x: u8| (0u8..).zip(data).fold(0, |sum, (i, byte)| sum ^ times(byte, basis(x, i)));
+    (16..48).map(value).collect()
+}
+
+#[test]
+fn the_parity_is_what_the_specification_says() {
+    let encoded = encode(Code::Rs16Of48, plaintext(7, 1000));
+    for at in 0..encoded.descriptor.piece_len() {
+        let column: Vec<u8> = encoded.pieces.iter().map(|piece| piece.bytes()[at]).collect();
+        let (data, parity) = column.split_first_chunk().expect("48 pieces");
+        assert_eq!(parity_by_definition(*data), parity, "byte {at}");
+    }
+}
+
 #[test]
 fn lengths_at_every_edge_come_back() {
     for len in [1, 63, 64, 65, 1023, 1024, 1025, 65_536, 65_537, CODING_SLICE_BYTES * 16 + 1, 16 * 1024 * 1024] {

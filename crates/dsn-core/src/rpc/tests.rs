@@ -1,1 +1,219 @@
 //! Round trips of every message, and what malformed ones meet.
+
+use dsn_proto as proto;
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use super::{
+    frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, header_len, store_request},
+    *,
+};
+use crate::{
+    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES},
+    receipt::VerifiedReceipt,
+    testing,
+    wire::WireError,
+};
+
+mod malformed;
+
+/// What a reader makes of a request's frame.
+fn read_request(frame: &Frame) -> Result<Request, WireError> {
+    assert_eq!(header_len(frame.length), Ok(frame.header.len()));
+    let bodies = Bytes::from(frame.bodies.concat());
+    Ok(match RequestHead::decode(&frame.header)? {
+        RequestHead::Complete(request) => request,
+        RequestHead::Store(headers) => {
+            assert_eq!(bodies_len(headers.iter().map(|h| h.len)), bodies.len());
+            store_request(&headers, bodies)
+        }
+    })
+}
+
+/// What a reader makes of a response's frame.
+fn read_response(frame: &Frame) -> Result<Response, WireError> {
+    assert_eq!(header_len(frame.length), Ok(frame.header.len()));
+    let bodies = Bytes::from(frame.bodies.concat());
+    Ok(match ResponseHead::decode(&frame.header)? {
+        ResponseHead::Complete(response) => response,
+        ResponseHead::Fetched(headers) => {
+            assert_eq!(bodies_len(headers.iter().map(|h| h.len)), bodies.len());
+            fetched_response(&headers, bodies)
+        }
+    })
+}
+
+fn put_id() -> impl Strategy<Value = PutId> {
+    any::<[u8; 16]>().prop_map(PutId)
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    any::<[u8; 16]>().prop_map(Token)
+}
+
+fn root() -> impl Strategy<Value = Cid> {
+    testing::chunk_id().prop_map(Cid)
+}
+
+fn owner() -> impl Strategy<Value = OwnerProof> {
+    (testing::farmer(), put_id()).prop_map(|(owner, put_id)| OwnerProof::sign(&owner, put_id, NodeId([3; 32])))
+}
+
+fn body() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 1..400).prop_map(Bytes::from)
+}
+
+fn locator() -> impl Strategy<Value = Locator> {
+    testing::locator().prop_map(|locator| locator.to_locator())
+}
+
+fn receipt() -> impl Strategy<Value = Receipt> {
+    testing::descriptor().prop_flat_map(|d| testing::receipt_for(&d).prop_map(VerifiedReceipt::into_receipt))
+}
+
+fn offered() -> impl Strategy<Value = OfferedChunk> {
+    (testing::descriptor(), testing::indices()).prop_map(|(descriptor, indices)| {
+        let indices = Some(indices.and(descriptor.all_indices())).filter(|set| !set.is_empty());
+        OfferedChunk { indices: indices.unwrap_or(IndexSet::one(0)), descriptor }
+    })
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    (put_id(), owner(), testing::class(), vec(offered(), 1..4)).prop_map(|(put_id, owner, class, chunks)| Offer {
+        put_id,
+        owner,
+        class,
+        chunks,
+    })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let part = (token(), 0u8..48, body()).prop_map(|(token, index, bytes)| StorePart { token, index, bytes });
+    let want = (testing::chunk_id(), testing::indices()).prop_map(|(chunk, indices)| Want { chunk, indices });
+    let commit = (put_id(), owner(), root()).prop_map(|(put_id, owner, root)| Commit { put_id, owner, root });
+    prop_oneof![
+        Just(Request::Info),
+        vec(testing::chunk_id(), 1..=256).prop_map(Request::Locate),
+        vec(locator(), 1..4).prop_map(Request::Publish),
+        offer().prop_map(Request::Offer),
+        vec(part, 1..20).prop_map(Request::Store),
+        vec(want, 1..=256).prop_map(Request::Fetch),
+        vec(testing::chunk_id(), 1..=256).prop_map(Request::Holds),
+        commit.prop_map(Request::Commit),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        Just(Refusal::Malformed),
+        Just(Refusal::NotServed),
+        Just(Refusal::BadToken),
+        any::<u32>().prop_map(|delay_ms| Refusal::Busy { delay_ms }),
+        Just(Refusal::Storage),
+    ]
+}
+
+fn answer() -> impl Strategy<Value = OfferAnswer> {
+    prop_oneof![
+        receipt().prop_map(OfferAnswer::Have),
+        (token(), testing::indices()).prop_map(|(token, missing)| OfferAnswer::Send { token, missing }),
+        Just(OfferAnswer::Full),
+        any::<u32>().prop_map(|delay_ms| OfferAnswer::Busy { delay_ms }),
+    ]
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let info = (testing::record(), any::<u64>(), any::<u64>()).prop_map(|(record, reserved_bytes, free_bytes)| {
+        Response::Info(FarmerInfo { record, reserved_bytes, free_bytes })
+    });
+    let part =
+        (testing::chunk_id(), 0u8..48, body()).prop_map(|(chunk, index, bytes)| FetchedPart { chunk, index, bytes });
+    let held = prop_oneof![Just(IndexSet::EMPTY), testing::indices()];
+    prop_oneof![
+        refusal().prop_map(Response::Refused),
+        info,
+        vec(proptest::option::of(locator()), 0..4).prop_map(Response::Located),
+        vec(any::<bool>(), 0..=32).prop_map(Response::Published),
+        vec(answer(), 0..9).prop_map(Response::Offered),
+        vec(receipt(), 0..9).prop_map(Response::Stored),
+        vec(part, 0..20).prop_map(Response::Fetched),
+        vec(held, 0..=256).prop_map(Response::Held),
+        any::<u32>().prop_map(|chunks| Response::Committed { chunks }),
+    ]
+}
+
+#[test]
+fn an_owner_lets_one_node_put_under_one_id() {
+    let (owner, carrier) = (Identity::from_seed([1; 32]), NodeId([2; 32]));
+    let proof = OwnerProof::sign(&owner, PutId([3; 16]), carrier);
+    assert_eq!(proof.verify(PutId([3; 16]), carrier), Ok(owner.node_id()));
+    let error = Err(SignatureError { signer: owner.node_id() });
+    assert_eq!(proof.verify(PutId([4; 16]), carrier), error);
+    assert_eq!(proof.verify(PutId([3; 16]), NodeId([4; 32])), error);
+}
+
+#[test]
+fn a_full_message_of_bodies_is_read_back() {
+    let bytes = Bytes::from(vec![7; BODIES_MAX_BYTES / 256]);
+    let parts = vec![StorePart { token: Token([1; 16]), index: 47, bytes }; 256];
+    let frame = Frame::from(&Request::Store(parts));
+    assert_eq!(frame.len(), 4 + frame.header.len() + BODIES_MAX_BYTES);
+    assert!(matches!(read_request(&frame), Ok(Request::Store(parts)) if parts.len() == 256));
+}
+
+#[test]
+fn a_header_has_a_length() {
+    assert_eq!(header_len([0; 4]), Err(WireError::Field { field: "length" }));
+    assert_eq!(header_len([0, 0x10, 0, 0]), Ok(HEADER_MAX_BYTES));
+    let len = HEADER_MAX_BYTES + 1;
+    assert_eq!(header_len([0, 0x10, 0, 1]), Err(WireError::TooLong { len, max: HEADER_MAX_BYTES }));
+    assert!(header_len([0xff; 4]).is_err());
+}
+
+/// Field by field, since tokens do not show when printed.
+fn tokens(request: &Request) -> Vec<Token> {
+    match request {
+        Request::Store(parts) => parts.iter().map(|part| part.token).collect(),
+        _ => Vec::new(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_request_survives_its_frame(request in request()) {
+        let frame = Frame::from(&request);
+        let read = read_request(&frame).expect("ours");
+        prop_assert_eq!(format!("{read:?}"), format!("{request:?}"));
+        prop_assert_eq!((kind(&read), tokens(&read)), (kind(&request), tokens(&request)));
+        let again = Frame::from(&read);
+        prop_assert_eq!((again.length, again.header, again.bodies), (frame.length, frame.header, frame.bodies));
+    }
+
+    #[test]
+    fn every_response_survives_its_frame(response in response()) {
+        let frame = Frame::from(&response);
+        let read = read_response(&frame).expect("ours");
+        prop_assert_eq!(format!("{read:?}"), format!("{response:?}"));
+        let again = Frame::from(&read);
+        prop_assert_eq!((again.length, again.header, again.bodies), (frame.length, frame.header, frame.bodies));
+    }
+
+    #[test]
+    fn no_request_header_panics(header in testing::spoiled(request().prop_map(|request| Frame::from(&request).header))) {
+        let _either = RequestHead::decode(&header);
+    }
+
+    #[test]
+    fn no_response_header_panics(header in testing::spoiled(response().prop_map(|r| Frame::from(&r).header))) {
+        let _either = ResponseHead::decode(&header);
+    }
+
+    /// What is read is always something that we would write ourselves: nothing half-valid comes in.
+    #[test]
+    fn what_a_spoiled_header_still_says_can_be_said_again(request in request(), bit: Index) {
+        let header = testing::flipped(&Frame::from(&request).header, bit);
+        if let Ok(RequestHead::Complete(read)) = RequestHead::decode(&header) {
+            let again = read_request(&Frame::from(&read)).expect("valid");
+            prop_assert_eq!(format!("{again:?}"), format!("{read:?}"));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Answers that must fit what the protocol allows, whatever is asked.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use dsn_core::{
+    descriptor::Code,
+    erasure::{EncodedChunk, encode},
+    identity::Identity,
+    limits::PARTS_MAX_PER_MESSAGE,
+    ports::{Environment, Handler, InlineCompute, PieceStore},
+    redundancy::Class,
+    rpc::{
+        OwnerProof, PutId, Request,
+        frame::{Frame, ResponseHead},
+    },
+};
+use dsn_store::MemoryStore;
+
+use super::*;
+use crate::{FarmerOptions, FarmerParts, UnlimitedDisk};
+
+const NOW: u64 = 1_800_000_000;
+const PUT: PutId = PutId([1; 16]);
+
+struct StoppedClock;
+
+impl Environment for StoppedClock {
+    fn unix_secs(&self) -> u64 {
+        NOW
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        bytes.fill(4);
+    }
+}
+
+fn client() -> Identity {
+    Identity::from_seed([9; 32])
+}
+
+fn chunk(seed: u8) -> EncodedChunk {
+    encode(Code::Rs16Of48, BytesMut::from(&[seed][..]))
+}
+
+/// A farmer that holds all pieces of these chunks.
+async fn holding(chunks: &[EncodedChunk]) -> Farmer {
+    let store = MemoryStore::new();
+    let piece = |chunk: &EncodedChunk, piece| NewPiece { descriptor: chunk.descriptor.clone(), piece };
+    let pieces = chunks.iter().flat_map(|c| c.pieces.iter().map(|p| piece(c, p.clone()))).collect();
+    let owner = client().node_id();
+    let batch = PutBatch { put_id: PUT, owner, class: Class::Low, lease_until: NOW, pieces, chunks: vec![] };
+    store.put(batch).await.expect("memory does not fail");
+    let parts = FarmerParts {
+        store: Arc::new(store),
+        disk: Arc::new(UnlimitedDisk),
+        compute: Arc::new(InlineCompute),
+        environment: Arc::new(StoppedClock),
+        identity: Identity::from_seed([8; 32]),
+        network_name: "test".parse().expect("valid"),
+    };
+    Farmer::new(parts, FarmerOptions::lending(1 << 30))
+}
+
+#[tokio::test]
+async fn many_small_pieces_come_in_as_many_as_a_message_takes() {
+    let chunks: Vec<EncodedChunk> = (0..6).map(chunk).collect();
+    let farmer = holding(&chunks).await;
+    let wants = chunks.iter().map(|c| Want { chunk: c.descriptor.id(), indices: IndexSet::below(48) }).collect();
+    let answer = farmer.handle(client().node_id(), Request::Fetch(wants)).await;
+    let head = ResponseHead::decode(&Frame::from(&answer).header);
+    assert!(matches!(head, Ok(ResponseHead::Fetched(parts)) if parts.len() == PARTS_MAX_PER_MESSAGE));
+}
+
+#[tokio::test]
+async fn every_offer_of_one_chunk_gets_its_own_answer() {
+    let (held, new) = (chunk(1), chunk(2));
+    let farmer = holding(std::slice::from_ref(&held)).await;
+    let offered = |of: &EncodedChunk, n| {
+        let (descriptor, indices) = (of.descriptor.clone(), IndexSet::below(n));
+        OfferedChunk { descriptor, indices }
+    };
+    let owner = OwnerProof::sign(&client(), PUT, client().node_id());
+    let chunks = vec![offered(&held, 2), offered(&held, 3), offered(&new, 2), offered(&new, 2)];
+    let offer = Offer { put_id: PUT, owner, class: Class::Low, chunks };
+    let answer = farmer.handle(client().node_id(), Request::Offer(offer)).await;
+    assert!(ResponseHead::decode(&Frame::from(&answer).header).is_ok());
+    let Response::Offered(answers) = answer else { panic!("{answer:?}") };
+    let have: Vec<bool> = answers.iter().map(|answer| matches!(answer, OfferAnswer::Have(_))).collect();
+    assert_eq!(have, [true, true, false, false]);
+}

@@ -1,0 +1,357 @@
+//! Golden vectors: every format of `proto/README.md` as bytes in `tests/vectors/`, so that no change of code or of a library
+//! changes what is on disks and on the wire unnoticed. A vector is never edited and never removed, not even when a newer
+//! version of its format comes: what was stored once must be readable for ever. `DSN_WRITE_VECTORS=1` writes vectors that
+//! are missing and touches none that is there.
+//!
+//! Every vector of bytes is also decoded and encoded again, to the same bytes. All inputs are fixed: keys are seeds of one
+//! repeated byte, contents come from [`content`].
+
+use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use dsn_core::{
+    chunk::{chunk_count, chunk_len},
+    cid::Cid,
+    descriptor::{Code, Descriptor},
+    erasure::{EncodedChunk, encode},
+    hash::{ChunkId, Hash},
+    identity::Identity,
+    index_set::IndexSet,
+    limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES},
+    locator::{Locator, VerifiedLocator},
+    manifest::{ChunkList, Manifest, level_for},
+    network_name::NetworkName,
+    node_id::{NodeId, Position, closest},
+    receipt::{Receipt, ReceiptBody, VerifiedReceipt},
+    record::{FarmerRecord, RecordBody, Role},
+    redundancy::Class,
+    rpc::{
+        Commit, FarmerInfo, FetchedPart, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request,
+        Response, StorePart, Token, Want,
+        frame::{Frame, LENGTH_BYTES, RequestHead, ResponseHead, fetched_response, header_len, store_request},
+    },
+};
+
+const NOW: u64 = 1_800_000_000;
+const PUT: PutId = PutId([0xaa; 16]);
+const TOKEN: Token = Token([0xbb; 16]);
+
+/// Bytes as a vector, and the way through the decoder back to bytes.
+struct Vector {
+    name: &'static str,
+    bytes: Bytes,
+    again: fn(Bytes) -> Bytes,
+}
+
+/// The first `len` bytes of BLAKE3's extendable output for the text `dsn vector`.
+fn content(len: usize) -> BytesMut {
+    let mut bytes = BytesMut::zeroed(len);
+    blake3::Hasher::new().update(b"dsn vector").finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+/// Compares with the vector of that name.
+fn check(name: &str, found: &str) {
+    let path = folder().join(name);
+    if !path.exists() && std::env::var_os("DSN_WRITE_VECTORS").is_some() {
+        fs::write(&path, found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(expected == found, "{name} is not what it was; now it would be:\n{found}");
+}
+
+fn check_bytes(vector: &Vector) {
+    let name = format!("{}.hex", vector.name);
+    check(&name, &to_hex(&vector.bytes));
+    let kept = from_hex(&fs::read_to_string(folder().join(&name)).unwrap());
+    assert!((vector.again)(kept.clone()) == kept, "{name} does not decode and encode to itself");
+}
+
+/// 32 bytes a line.
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.chunks(32).map(|line| data_encoding::HEXLOWER.encode(line) + "\n").collect()
+}
+
+fn from_hex(text: &str) -> Bytes {
+    text.lines().flat_map(|line| data_encoding::HEXLOWER.decode(line.as_bytes()).unwrap()).collect()
+}
+
+fn identity(seed: u8) -> Identity {
+    Identity::from_seed([seed; 32])
+}
+
+fn network() -> NetworkName {
+    "vectors".parse().unwrap()
+}
+
+fn data_chunk() -> EncodedChunk {
+    encode(Code::Rs16Of48, content(1000))
+}
+
+fn root_chunk() -> EncodedChunk {
+    encode(Code::Rep, BytesMut::from(&Manifest::Inline(Bytes::from_static(b"hello")).encode()[..]))
+}
+
+fn receipt(farmer: &Identity, chunk: &Descriptor, until: Option<u64>) -> VerifiedReceipt {
+    let indices = chunk.all_indices().minus(IndexSet::from_bits(0xf0f0).unwrap());
+    let (network, chunk, seq) = (network(), chunk.id(), 300);
+    let farmer_id = farmer.node_id();
+    let body =
+        ReceiptBody { network, chunk, farmer: farmer_id, indices, class: Class::Normal, seq, issued: NOW, until };
+    body.sign(farmer)
+}
+
+fn record() -> FarmerRecord {
+    let addresses = vec![
+        // /ip4/192.0.2.7/tcp/4001 and /ip6/2001:db8::7/tcp/4001
+        Bytes::from_static(&[4, 192, 0, 2, 7, 6, 0x0f, 0xa1]),
+        Bytes::from_static(&[0x29, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 6, 0x0f, 0xa1]),
+    ];
+    let (domain, node) = ("cellar".to_owned(), identity(1).node_id());
+    RecordBody { network: network(), node, addresses, space_class: 40, domain, role: Role::Farmer, seq: 5 }
+        .sign(&identity(1))
+}
+
+fn locator() -> Locator {
+    let chunk = data_chunk().descriptor;
+    let mut locator = VerifiedLocator::new(chunk.clone());
+    locator.insert(receipt(&identity(1), &chunk, None));
+    locator.insert(receipt(&identity(2), &chunk, Some(NOW + 90 * 86_400)));
+    locator.to_locator()
+}
+
+fn list(total_len: u64) -> ChunkList {
+    let level = level_for(total_len).unwrap();
+    let len = (0..level).fold(total_len, |len, _| chunk_count(len) * 32);
+    ChunkList::new(level, total_len, content(usize::try_from(chunk_count(len) * 32).unwrap()).freeze())
+}
+
+fn objects() -> Vec<Vector> {
+    let descriptor = |bytes| Descriptor::decode(&bytes).unwrap().encoded().clone();
+    let manifest = |bytes| Manifest::decode(&bytes).unwrap().encode();
+    let receipt_again = |bytes| Receipt::decode(&bytes).unwrap().encode();
+    let of = |name, bytes, again| Vector { name, bytes, again };
+    let chunk = data_chunk().descriptor;
+    let inline = |bytes| Manifest::Inline(bytes).encode();
+    let bound = receipt(&identity(2), &chunk, Some(NOW + 90 * 86_400));
+    vec![
+        of("descriptor-rs", chunk.encoded().clone(), descriptor),
+        of("descriptor-rep", root_chunk().descriptor.encoded().clone(), descriptor),
+        of("manifest-empty", inline(Bytes::new()), manifest),
+        of("manifest-inline", inline(content(1000).freeze()), manifest),
+        of("manifest-list-0", Manifest::List(list(5 * CHUNK_MAX_BYTES as u64 + 1)).encode(), manifest),
+        of("manifest-list-1", Manifest::List(list(40 << 40)).encode(), manifest),
+        of("receipt", receipt(&identity(1), &chunk, None).as_receipt().encode(), receipt_again),
+        of("receipt-until", bound.as_receipt().encode(), receipt_again),
+        of("record", record().encode(), |bytes| FarmerRecord::decode(&bytes).unwrap().encode()),
+        of("locator", locator().encode(), |bytes| Locator::decode(&bytes).unwrap().encode()),
+    ]
+}
+
+fn written(frame: &Frame) -> Bytes {
+    [&frame.length[..], &frame.header, &frame.bodies.concat()].concat().into()
+}
+
+/// The header and what follows it.
+fn split(mut bytes: Bytes) -> (Bytes, Bytes) {
+    let length = bytes.split_to(LENGTH_BYTES)[..].try_into().unwrap();
+    let header = bytes.split_to(header_len(length).unwrap());
+    (header, bytes)
+}
+
+fn request_again(bytes: Bytes) -> Bytes {
+    let (header, bodies) = split(bytes);
+    let request = match RequestHead::decode(&header).unwrap() {
+        RequestHead::Complete(request) => request,
+        RequestHead::Store(parts) => store_request(&parts, bodies),
+    };
+    written(&Frame::from(&request))
+}
+
+fn response_again(bytes: Bytes) -> Bytes {
+    let (header, bodies) = split(bytes);
+    let response = match ResponseHead::decode(&header).unwrap() {
+        ResponseHead::Complete(response) => response,
+        ResponseHead::Fetched(parts) => fetched_response(&parts, bodies),
+    };
+    written(&Frame::from(&response))
+}
+
+fn requests() -> Vec<Vector> {
+    let (data, root) = (data_chunk(), root_chunk());
+    let owner = OwnerProof::sign(&identity(3), PUT, identity(4).node_id());
+    let ids = vec![data.descriptor.id(), root.descriptor.id()];
+    let offered = [(&data, IndexSet::below(4)), (&root, IndexSet::one(0))];
+    let chunks = offered.map(|(chunk, indices)| OfferedChunk { descriptor: chunk.descriptor.clone(), indices }).into();
+    let part = |index: u8| StorePart { token: TOKEN, index, bytes: data.pieces[usize::from(index)].bytes().clone() };
+    let want = |chunk: &EncodedChunk, indices| Want { chunk: chunk.descriptor.id(), indices };
+    let root_cid = Cid(root.descriptor.id());
+    [
+        ("request-info", Request::Info),
+        ("request-locate", Request::Locate(ids.clone())),
+        ("request-publish", Request::Publish(vec![locator()])),
+        ("request-offer", Request::Offer(Offer { put_id: PUT, owner, class: Class::High, chunks })),
+        ("request-store", Request::Store(vec![part(0), part(47)])),
+        ("request-fetch", Request::Fetch(vec![want(&data, IndexSet::below(16)), want(&root, IndexSet::one(0))])),
+        ("request-holds", Request::Holds(ids)),
+        ("request-commit", Request::Commit(Commit { put_id: PUT, owner, root: root_cid })),
+    ]
+    .map(|(name, request)| Vector { name, bytes: written(&Frame::from(&request)), again: request_again })
+    .into()
+}
+
+fn responses() -> Vec<Vector> {
+    let (data, root) = (data_chunk(), root_chunk());
+    let signed = receipt(&identity(1), &data.descriptor, None).into_receipt();
+    let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345 };
+    let answers = vec![
+        OfferAnswer::Have(signed.clone()),
+        OfferAnswer::Send { token: TOKEN, missing: IndexSet::below(4) },
+        OfferAnswer::Full,
+        OfferAnswer::Busy { delay_ms: 500 },
+    ];
+    let part = |of: &EncodedChunk, index: u8| {
+        let bytes = of.pieces[usize::from(index)].bytes().clone();
+        FetchedPart { chunk: of.descriptor.id(), index, bytes }
+    };
+    [
+        ("response-refused-malformed", Response::Refused(Refusal::Malformed)),
+        ("response-refused-not-served", Response::Refused(Refusal::NotServed)),
+        ("response-refused-bad-token", Response::Refused(Refusal::BadToken)),
+        ("response-refused-busy", Response::Refused(Refusal::Busy { delay_ms: 250 })),
+        ("response-refused-storage", Response::Refused(Refusal::Storage)),
+        ("response-info", Response::Info(info)),
+        ("response-locate", Response::Located(vec![Some(locator()), None])),
+        ("response-publish", Response::Published(vec![true, false])),
+        ("response-offer", Response::Offered(answers)),
+        ("response-store", Response::Stored(vec![signed])),
+        ("response-fetch", Response::Fetched(vec![part(&data, 3), part(&root, 0)])),
+        ("response-holds", Response::Held(vec![IndexSet::below(48), IndexSet::EMPTY])),
+        ("response-commit", Response::Committed { chunks: 2 }),
+    ]
+    .map(|(name, response)| Vector { name, bytes: written(&Frame::from(&response)), again: response_again })
+    .into()
+}
+
+fn pieces(len: usize) -> String {
+    let encoded = encode(Code::Rs16Of48, content(len));
+    let mut text = format!("chunk_id {}\n", encoded.descriptor.id());
+    for piece in &encoded.pieces {
+        writeln!(text, "piece {} {}", piece.index(), Hash::of(piece.bytes())).unwrap();
+    }
+    text
+}
+
+/// What `put` does to a file, without a network.
+fn put(file: BytesMut) -> (Cid, Vec<ChunkId>) {
+    let file = file.freeze();
+    let total = file.len() as u64;
+    let mut chunks = Vec::new();
+    let manifest = if file.len() <= INLINE_MAX_BYTES {
+        Manifest::Inline(file)
+    } else {
+        let mut rest = file;
+        for index in 0..chunk_count(total) {
+            let chunk = BytesMut::from(&rest.split_to(chunk_len(total, index))[..]);
+            chunks.push(encode(Code::Rs16Of48, chunk).descriptor.id());
+        }
+        let ids = chunks.iter().flat_map(|id| *id.as_bytes()).collect();
+        Manifest::List(ChunkList::new(level_for(total).unwrap(), total, ids))
+    };
+    let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..]));
+    (Cid(root.descriptor.id()), chunks)
+}
+
+fn cids() -> String {
+    let mut text = String::new();
+    for len in [0, 1, 65_536, 65_537, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES + 1] {
+        let (cid, chunks) = put(content(len));
+        writeln!(text, "bytes {len}\ncid {cid}\nroot {}", cid.0).unwrap();
+        chunks.iter().for_each(|id| writeln!(text, "chunk {id}").unwrap());
+    }
+    text
+}
+
+/// The longest file of level 0, the shortest of level 1 and the longest of all.
+fn manifests() -> String {
+    let mut text = String::new();
+    let longest = 2175 << 43;
+    for total in [2175 << 24, (2175 << 24) + 1, longest] {
+        let list = list(total);
+        let (level, ids) = (list.level(), list.ids().len());
+        let encoded = Manifest::List(list).encode();
+        writeln!(text, "bytes {total}\nlevel {level}\nids {ids}\nencoded {}", encoded.len()).unwrap();
+        writeln!(text, "hash {}", Hash::of(&encoded)).unwrap();
+    }
+    assert!(level_for(longest + 1).is_err());
+    text
+}
+
+/// Names, and the order in which nodes are close to a chunk.
+fn names() -> String {
+    let mut text = String::new();
+    for seed in 1..=8 {
+        let node = identity(seed).node_id();
+        let key = data_encoding::HEXLOWER.encode(&node.0);
+        writeln!(text, "seed {seed}\nkey {key}\npeer {node}").unwrap();
+    }
+    let chunk = data_chunk().descriptor.id();
+    writeln!(text, "chunk {chunk}\ncid {}", Cid(chunk)).unwrap();
+    let nodes = (1..=8).map(|seed| identity(seed).node_id());
+    let near: Vec<NodeId> = closest(nodes, Position::from(&chunk), 8);
+    near.iter().for_each(|node| writeln!(text, "near {node}").unwrap());
+    text
+}
+
+fn texts() -> [(&'static str, String); 5] {
+    [
+        ("cids.txt", cids()),
+        ("manifests.txt", manifests()),
+        ("names.txt", names()),
+        ("pieces-1000.txt", pieces(1000)),
+        ("pieces-1048577.txt", pieces((1 << 20) + 1)),
+    ]
+}
+
+#[test]
+fn objects_are_the_bytes_they_were() {
+    objects().iter().for_each(check_bytes);
+}
+
+#[test]
+fn requests_are_the_bytes_they_were() {
+    requests().iter().for_each(check_bytes);
+}
+
+#[test]
+fn responses_are_the_bytes_they_were() {
+    responses().iter().for_each(check_bytes);
+}
+
+#[test]
+fn pieces_chunks_and_cids_are_what_they_were() {
+    texts().iter().for_each(|(name, text)| check(name, text));
+}
+
+#[test]
+fn a_cid_in_text_is_read_back() {
+    for text in cids().lines().filter_map(|line| line.strip_prefix("cid ")) {
+        assert_eq!(text.parse::<Cid>().unwrap().to_string(), text);
+    }
+}
+
+/// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
+#[test]
+fn every_vector_is_checked() {
+    let vectors = [objects(), requests(), responses()].into_iter().flatten();
+    let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
+    known.extend(texts().map(|(name, _)| name.to_owned()));
+    for entry in fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(known.contains(&name), "nobody checks {name}");
+    }
+}
