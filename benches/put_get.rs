@@ -4,6 +4,9 @@
 //! `cargo bench --profile dev --bench put_get` measures on the RAM disk and on the temporary folder's disk;
 //! `DSN_BENCH_DIRS=/dev/shm` chooses the folders, `DSN_BENCH_MIB=1,64` the sizes. Bounded: about ten minutes.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::cast_precision_loss, reason = "figures of three digits")]
+
 #[path = "support/process.rs"]
 mod process;
 
