@@ -24,7 +24,7 @@ mod stat;
 mod status;
 
 use clap::Parser;
-use dsn_cli::{Exit, Failure, start_logging};
+use dsn_cli::{Exit, Failure, Key, Origin, start_logging};
 
 use crate::{
     args::{Args, Command},
@@ -69,9 +69,19 @@ fn usage(error: &clap::Error) -> i32 {
     error.exit_code()
 }
 
+/// A farmer's operator wants to know what is wrong; a command says in its own words why it failed.
+fn log_filter(context: &Context, command: &Command) -> String {
+    match context.settings.get(Key::LogLevel) {
+        Some((level, origin)) if *origin != Origin::BuiltIn => level.to_owned(),
+        // Kademlia warns about every start on an empty network.
+        _ if matches!(command, Command::Farm(_)) => "warn,libp2p_kad=error".to_owned(),
+        _ => "error".to_owned(),
+    }
+}
+
 fn run(args: Args) -> Result<(), Failure> {
     let context = Context::load(&args)?;
-    start_logging(context.settings.text(dsn_cli::Key::LogLevel))
+    start_logging(&log_filter(&context, &args.command))
         .map_err(|error| Failure::new(Exit::Configuration, "the log level is not understood").because(error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -109,7 +109,7 @@ impl Key {
         match self {
             Self::NetworkName => Some("main"),
             Self::NetworkMdns => Some("true"),
-            Self::LogLevel => Some("warn"),
+            Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
             Self::FarmListen => Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1"),
             Self::NetworkBootstrap | Self::FarmStorage | Self::FarmDiskReserve | Self::FarmDomain => None,

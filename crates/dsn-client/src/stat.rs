@@ -56,7 +56,7 @@ pub struct StatReport {
     pub placed: usize,
     /// Pieces its holders say they have.
     pub live_min: usize,
-    /// The most any chunk has.
+    /// The most that any chunk of the same code has.
     pub live_max: usize,
     /// Farmers that hold pieces of the file.
     pub farmers: usize,
@@ -76,8 +76,9 @@ struct ChunkState {
 }
 
 impl ChunkState {
-    fn margin(&self) -> (Health, usize) {
-        (self.health, self.live.saturating_sub(self.code.needed()))
+    /// The smallest is the weakest: first those in need, then those that bear the fewest losses.
+    fn margin(&self) -> (Health, usize, usize) {
+        (self.health, self.may_vanish.unwrap_or(0), self.live.saturating_sub(self.code.needed()))
     }
 }
 
@@ -121,7 +122,7 @@ impl Client {
             k: worst.code.needed(),
             placed: worst.placed,
             live_min: worst.live,
-            live_max: states.iter().map(|state| state.live).max().unwrap_or(0),
+            live_max: states.iter().filter(|state| state.code == worst.code).map(|state| state.live).max().unwrap_or(0),
             farmers: holders.len(),
             may_vanish: states.iter().filter_map(|state| state.may_vanish).min().unwrap_or(0),
             health: worst.health,

@@ -57,6 +57,8 @@ pub(crate) struct Entry {
     missed_pings: u32,
     score: i32,
     down: Option<(Instant, String)>,
+    /// How often in a row it could not be reached.
+    failures: u32,
     seen: Instant,
 }
 
@@ -148,6 +150,7 @@ impl Entry {
             missed_pings: 0,
             score: 0,
             down: None,
+            failures: 0,
             seen: now,
         }
     }
@@ -166,7 +169,7 @@ impl Entry {
             kept.failed = false;
             return;
         }
-        self.down = None;
+        self.is_up();
         if self.addresses.len() >= ADDRESSES_MAX_PER_NODE {
             let worst = self.addresses.iter().position(|kept| kept.failed).unwrap_or(0);
             self.addresses.remove(worst);
@@ -212,7 +215,7 @@ impl Entry {
             self.learn(&link.remote);
         }
         self.links.push(link);
-        self.down = None;
+        self.is_up();
         self.missed_pings = 0;
         self.seen = now;
     }
@@ -232,9 +235,15 @@ impl Entry {
         self.server = server;
     }
 
-    /// The node could not be reached.
-    pub(crate) fn is_down(&mut self, until: Instant, reason: String) {
-        self.down = Some((until, reason));
+    /// The node could not be reached: it is left alone for so long, the second time twice, from the third four times.
+    pub(crate) fn is_down(&mut self, now: Instant, wait: Duration, reason: String) {
+        self.down = Some((now + wait * (1 << self.failures.min(2)), reason));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    fn is_up(&mut self) {
+        self.down = None;
+        self.failures = 0;
     }
 
     /// Why it is not worth dialling now.
@@ -300,10 +309,12 @@ mod tests {
         let mut entry = Entry::new(FoundBy::Dht, now);
         let (a, b) = ("/ip4/127.0.0.1/tcp/1".parse().unwrap(), "/ip4/127.0.0.1/tcp/2".parse().unwrap());
         entry.learn(&a);
-        entry.is_down(now + Duration::from_secs(3), "refused".into());
+        entry.is_down(now, Duration::from_secs(3), "refused".into());
         entry.learn(&a);
         assert_eq!(entry.why_down(now), Some("refused"), "nothing new was learnt");
         assert_eq!(entry.why_down(now + Duration::from_secs(3)), None);
+        entry.is_down(now, Duration::from_secs(3), "refused again".into());
+        assert_eq!(entry.why_down(now + Duration::from_secs(5)), Some("refused again"));
         entry.address_failed(&a);
         assert_eq!((entry.to_dial(), entry.has_fresh_address()), (vec![a.clone()], false));
         entry.learn(&b);

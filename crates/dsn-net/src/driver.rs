@@ -175,6 +175,7 @@ impl Driver {
     }
 
     async fn run(mut self) {
+        self.seed(Instant::now()); // before any question, so that what was remembered is known
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

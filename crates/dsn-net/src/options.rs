@@ -45,7 +45,8 @@ pub struct Waits {
     pub silence: Duration,
     /// A first question waits this long for somebody of the network to be there.
     pub seed: Duration,
-    /// A node that could not be reached is not dialled again for this long.
+    /// A node that could not be reached is not dialled again for this long; for twice and then four times as long when
+    /// that goes on. A new address or a connection from it ends this.
     pub down: Duration,
     /// Between two pings of a connected node.
     pub ping: Duration,

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::{
+    address,
     book::FoundBy,
     crawl::{Crawl, LOOK_UP_RESULTS, Region},
     identity::{node_id, peer_id},
@@ -150,20 +151,13 @@ impl Driver {
     /// A server of our network says where it is.
     pub(super) fn meet_server(&mut self, peer: PeerId, node: NodeId, addresses: Vec<Multiaddr>) {
         let first = !self.knows_servers();
+        let stale = self.table_addresses(peer, |known| !addresses.contains(known));
         let kad = &mut self.swarm.behaviour_mut().protocols.kad;
         for address in &addresses {
             kad.add_address(&peer, address.clone());
         }
-        let stale: Vec<_> = (kad.kbucket(peer).into_iter())
-            .flat_map(|bucket| {
-                bucket.iter().map(|entry| (*entry.node.key.preimage(), entry.node.value.clone())).collect::<Vec<_>>()
-            })
-            .filter(|(known, _)| *known == peer)
-            .flat_map(|(_, known)| known.into_vec())
-            .filter(|known| !addresses.contains(&crate::address::split(known).0))
-            .collect();
-        if !addresses.is_empty() {
-            stale.iter().for_each(|address| drop(kad.remove_address(&peer, address)));
+        for address in stale.iter().filter(|_| !addresses.is_empty()) {
+            kad.remove_address(&peer, address);
         }
         if let Some((_, latest)) = &mut self.finder.latest {
             latest.nodes.insert(node);
@@ -171,6 +165,14 @@ impl Driver {
         if first && self.knows_servers() {
             self.on_first_server();
         }
+    }
+
+    /// Addresses of a node in the routing table that `pick` picks.
+    fn table_addresses(&mut self, peer: PeerId, pick: impl Fn(&Multiaddr) -> bool) -> Vec<Multiaddr> {
+        let Some(bucket) = self.swarm.behaviour_mut().protocols.kad.kbucket(peer) else { return Vec::new() };
+        let known = bucket.iter().filter(|entry| *entry.node.key.preimage() == peer);
+        let addresses = known.flat_map(|entry| entry.node.value.iter().cloned().collect::<Vec<_>>());
+        addresses.filter(|address| pick(&address::split(address).0)).collect()
     }
 
     fn on_first_server(&mut self) {
@@ -232,7 +234,9 @@ impl Driver {
         for PeerInfo { peer_id, addrs } in peers {
             let Some(node) = node_id(&peer_id).filter(|node| *node != self.local) else { continue };
             let entry = self.book.entry(node, FoundBy::Dht, now);
-            addrs.iter().for_each(|address| entry.learn(address));
+            if !entry.is_connected() {
+                addrs.iter().for_each(|address| entry.learn(address)); // else it has said itself where it is
+            }
             nodes.push(node);
         }
         nodes
@@ -264,6 +268,13 @@ impl Driver {
             crawling.crawl.on_silent();
         }
         self.go_on_crawling();
+    }
+
+    /// A server may stand that this node had no room to ask.
+    pub(super) fn crawl_has_a_hole(&mut self) {
+        if let Some(crawling) = &mut self.finder.crawl {
+            crawling.crawl.on_silent();
+        }
     }
 
     fn go_on_crawling(&mut self) {

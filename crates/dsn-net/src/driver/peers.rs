@@ -20,7 +20,7 @@ use libp2p::{
 use super::{Driver, rpc::Outgoing};
 use crate::{
     address,
-    book::{FoundBy, Link},
+    book::{Entry, FoundBy, Link},
     error::NetError,
     identity::{node_id, peer_id},
     options::NetOptions,
@@ -39,6 +39,7 @@ const FOREIGN_DOWN: Duration = Duration::from_secs(300);
 pub(super) struct Dials {
     pending: HashMap<NodeId, Dial>,
     pub(super) seeds: seeds::Seeds,
+    connections_max: usize,
 }
 
 /// The way to one node that requests wait for.
@@ -47,6 +48,8 @@ struct Dial {
     waiting: Vec<Outgoing>,
     reason: String,
     rounds: u32,
+    /// Whether a look-up came by an address of it.
+    named: bool,
     deadline: Instant,
 }
 
@@ -56,13 +59,15 @@ enum Stage {
     Known,
     /// Kademlia is looking for it, and dials it when it is named.
     LookingUp,
-    /// The addresses that the look-up gave are being tried.
-    Found,
+    /// A second look-up: in the first, the address of a neighbour that did not know better yet was tried, and a look-up
+    /// tries a node once. Now the nearest neighbours are known and asked first.
+    LookingAgain,
 }
 
 impl Dials {
     pub(super) fn new(options: &NetOptions) -> Result<Self, NetError> {
-        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)? })
+        let connections_max = usize::try_from(options.room.connections).unwrap_or(usize::MAX);
+        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)?, connections_max })
     }
 }
 
@@ -92,6 +97,7 @@ impl Driver {
             waiting: vec![outgoing],
             reason: "no address of it is known".into(),
             rounds: 0,
+            named: false,
             deadline: now + 4 * self.waits.dial,
         };
         self.dials.pending.insert(node, dial);
@@ -122,19 +128,19 @@ impl Driver {
                 dial.stage = Stage::LookingUp;
                 self.find(node);
             }
-            Stage::LookingUp => {} // the look-up's own dialling; its end decides
-            Stage::Found => self.give_up(node),
+            Stage::LookingUp | Stage::LookingAgain => dial.named = true, // by the look-up, whose end decides
         }
     }
 
     /// A look-up of the node has ended. When it answered, it is connected now.
     pub(super) fn on_find_ended(&mut self, node: NodeId) {
+        let connected = self.is_connected(&node);
         let Some(dial) = self.dials.pending.get_mut(&node) else { return };
-        dial.stage = Stage::Found;
-        if self.is_connected(&node) {
+        if connected {
             self.send_waiting(node);
-        } else if self.book.get(&node).is_some_and(|entry| entry.has_fresh_address()) {
-            self.dial(node);
+        } else if dial.stage == Stage::LookingUp && dial.named {
+            dial.stage = Stage::LookingAgain;
+            self.find(node);
         } else {
             self.give_up(node);
         }
@@ -145,7 +151,7 @@ impl Driver {
         let now = Instant::now();
         tracing::debug!(%node, reason = dial.reason, "node cannot be reached");
         if let Some(entry) = self.book.get_mut(&node) {
-            entry.is_down(now + self.waits.down, dial.reason.clone());
+            entry.is_down(now, self.waits.down, dial.reason.clone());
         }
         for outgoing in dial.waiting {
             outgoing.fail(NetworkError::Unreachable { node, reason: dial.reason.clone() });
@@ -208,6 +214,9 @@ impl Driver {
         if self.is_connected(&node) {
             return;
         }
+        if matches!(error, DialError::Denied { .. }) {
+            self.crawl_has_a_hole();
+        }
         let hopeless = self.book.get(&node).is_none_or(|entry| !entry.has_fresh_address());
         if hopeless && failed_addresses(error).next().is_some() {
             self.forget_server(peer, node);
@@ -220,9 +229,8 @@ impl Driver {
         let Some(node) = node_id(&peer_id) else { return };
         if info.protocol_version != self.names.identify {
             tracing::debug!(%node, network = %info.protocol_version.escape_debug(), "a node of another network");
-            let until = Instant::now() + FOREIGN_DOWN;
             if let Some(entry) = self.book.get_mut(&node) {
-                entry.is_down(until, "it belongs to another network".into());
+                entry.is_down(Instant::now(), FOREIGN_DOWN, "it belongs to another network".into());
             }
             let _gone_already = self.swarm.disconnect_peer_id(peer_id);
             return;
@@ -271,18 +279,29 @@ impl Driver {
         }
     }
 
-    /// Closes one of two connections to a node once nothing uses it.
+    /// Closes connections that are too many, once nothing uses them: one of two to a node, and the oldest when this node
+    /// has nearly as many as it may.
     pub(super) fn close_extra_links(&mut self, now: Instant) {
         if self.is_looking_up() {
             return; // a look-up whose connection is closed under it waits for its time-out
         }
-        let extra = |(node, entry): (&NodeId, &crate::book::Entry)| {
-            let id = entry.superfluous(self.local, *node)?;
-            let old = entry.links.iter().all(|link| now >= link.since + EXTRA_LINK_AGE);
-            let idle = !self.calls.in_flight_to(node) && !self.serving.in_flight_on(id);
-            (old && idle).then_some(id)
+        let idle = |node: &NodeId, link: &Link| {
+            let old = now >= link.since + EXTRA_LINK_AGE;
+            old && !self.calls.in_flight_to(node) && !self.serving.in_flight_on(link.id)
         };
-        for id in self.book.iter().filter_map(extra).collect::<Vec<_>>() {
+        let extra = |(node, entry): (&NodeId, &Entry)| {
+            let id = entry.superfluous(self.local, *node)?;
+            entry.links.iter().all(|link| idle(node, link)).then_some(id)
+        };
+        let mut close: Vec<_> = self.book.iter().filter_map(extra).collect();
+        let links = || self.book.iter().flat_map(|(node, entry)| entry.links.iter().map(move |link| (node, link)));
+        let (count, most) = (links().count(), self.dials.connections_max);
+        if count > most / 4 * 3 {
+            let mut oldest: Vec<_> = links().filter(|(node, link)| idle(node, link)).map(|(_, link)| link).collect();
+            oldest.sort_by_key(|link| link.since);
+            close.extend(oldest.iter().take(count - most / 2).map(|link| link.id));
+        }
+        for id in close {
             self.swarm.close_connection(id);
         }
     }
@@ -316,14 +335,15 @@ fn reason(error: &DialError) -> String {
     }
 }
 
-/// The cause below libp2p's wrappings, which repeat themselves.
+/// The cause below libp2p's wrappings, which repeat themselves. Its time-out has a generic type, so only its text tells.
 fn innermost(error: &std::io::Error) -> String {
-    if error.kind() == std::io::ErrorKind::TimedOut {
-        return "timed out".into();
-    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string().chars().take(120).collect()
+    let text = cause.to_string();
+    if error.kind() == std::io::ErrorKind::TimedOut || text == "Timeout has been reached" {
+        return "timed out".into();
+    }
+    text.chars().take(120).collect()
 }

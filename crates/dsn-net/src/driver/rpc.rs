@@ -1,10 +1,11 @@
 //! Requests in both directions. Outgoing ones are remembered until their answer, incoming ones are handled in tasks of
 //! their own. Not here: what the answers are (the handler), windows and time-outs (the handle and the codec).
-//! Invariant: at most [`TASKS_MAX`] handler tasks, and the bytes of answers being made or sent stay within their budget.
+//! Invariant: at most [`TASKS_MAX`] requests of others, and the bytes of answers being made or sent stay within their budget.
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use dsn_core::{
+    limits::BODIES_MAX_BYTES,
     node_id::NodeId,
     ports::{Handler, NetworkError},
     rpc::{Refusal, Request, Response, frame::Frame, kind},
@@ -29,10 +30,12 @@ use crate::{
     window::{CALLS_MAX_PER_NODE, Lease, budget, permits},
 };
 
-/// Requests being handled at once. Above it senders are told to come back.
+/// Requests being handled or answered at once. Above it senders are told to come back.
 const TASKS_MAX: usize = 256;
 /// Of those, for one node: twice what an honest one has in flight, so that no single node takes all.
 const TASKS_MAX_PER_NODE: usize = 2 * CALLS_MAX_PER_NODE;
+/// Bytes of a locator with all the receipts it may have.
+const LOCATOR_MAX_BYTES: usize = 32 * 1024;
 
 const _: () = assert!(TASKS_MAX_PER_NODE <= TASKS_MAX / 2, "one node leaves room for others");
 
@@ -119,7 +122,7 @@ impl Serving {
     }
 
     fn is_full_for(&self, node: &NodeId) -> bool {
-        self.tasks.len() >= TASKS_MAX || self.per_node.get(node).is_some_and(|count| *count >= TASKS_MAX_PER_NODE)
+        self.requests.len() >= TASKS_MAX || self.per_node.get(node).is_some_and(|count| *count >= TASKS_MAX_PER_NODE)
     }
 
     fn finish(&mut self, id: InboundRequestId) {
@@ -256,6 +259,15 @@ impl Driver {
     }
 }
 
+/// The most that a large answer can have; small ones need no leave.
+fn answer_max_bytes(request: &Request) -> Option<usize> {
+    match request {
+        Request::Fetch(_) => Some(BODIES_MAX_BYTES),
+        Request::Locate(ids) => Some(ids.len() * LOCATOR_MAX_BYTES),
+        _ => None,
+    }
+}
+
 /// Handles one request; an answer that carries pieces waits for its share of the budget first. Dropping the future gives
 /// the request up.
 async fn serve(
@@ -268,9 +280,8 @@ async fn serve(
     let busy =
         || Served { frame: Frame::from(&Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS })), room: None };
     let mut room = None;
-    if matches!(request, Request::Fetch(_)) {
-        let full = permits(dsn_core::limits::BODIES_MAX_BYTES);
-        match timeout(patience, Arc::clone(answers).acquire_many_owned(full)).await {
+    if let Some(bytes) = answer_max_bytes(&request) {
+        match timeout(patience, Arc::clone(answers).acquire_many_owned(permits(bytes))).await {
             Ok(Ok(granted)) => room = Some(granted),
             Ok(Err(_)) | Err(_) => return busy(),
         }

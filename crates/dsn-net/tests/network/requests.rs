@@ -119,3 +119,25 @@ async fn what_cannot_be_listened_on_is_a_typed_error() {
         assert!(matches!(error, NetError::BadAddress { .. }), "{error:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_with_pieces_stay_within_their_budget() {
+    let slow = Shelf { delay: Duration::from_millis(20), ..Shelf::default() };
+    let mut options = farmer(1, &[TCP]);
+    options.room.answers = 2 * PIECE_MAX_BYTES;
+    let (farmer, shelf) = start_with(options, slow).await;
+    shelf.pieces.lock().unwrap().insert(0, piece(PIECE_MAX_BYTES));
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 2..6 {
+        let client = start(towards(&farmer, client(number))).await;
+        for _ in 0..4 {
+            let (client, farmer) = (client.clone(), farmer.local_id());
+            calls.spawn(async move { client.request(farmer, fetch(0)).await });
+        }
+    }
+    while let Some(call) = calls.join_next().await {
+        assert_eq!(body(call.unwrap().unwrap()).len(), PIECE_MAX_BYTES);
+    }
+    let most = shelf.most_at_once.load(std::sync::atomic::Ordering::SeqCst);
+    assert!((1..=2).contains(&most), "{most}");
+}

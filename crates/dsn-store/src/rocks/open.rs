@@ -126,9 +126,16 @@ pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<Opened, OpenEr
     open_as(&folder, options, Strictness::Strict, report).map_err(|failure| failure.into_open_error(path))
 }
 
-/// Opens the database of the store in `path`, which was open before, in the mode that passes by damage.
-pub(super) fn open_passing_by_damage(path: &Path, options: &RocksOptions) -> Result<Database, Error> {
-    open_database(&path.join(DATABASE_FOLDER), options, Strictness::Lenient).map(Database::new)
+/// Opens the database of the store in `path`, which was open before.
+pub(super) fn reopen(path: &Path, options: &RocksOptions, strictness: Strictness) -> Result<Database, Error> {
+    open_database(&path.join(DATABASE_FOLDER), options, strictness).map(Database::new)
+}
+
+/// The same without writing anything, for a disk that takes no more.
+pub(super) fn reopen_read_only(path: &Path, options: &RocksOptions, strictness: Strictness) -> Result<Database, Error> {
+    let families = tuning::column_families(options, strictness);
+    let settings = tuning::database(options, strictness);
+    DB::open_cf_descriptors_read_only(&settings, path.join(DATABASE_FOLDER), families, false).map(Database::new)
 }
 
 fn check_format(path: &Path) -> Result<(), OpenError> {

@@ -6,7 +6,7 @@
 //! Invariant: nobody is answered before the write is durable. A failed write is answered to all of its group, and the
 //! next group is tried as if nothing had been.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use dsn_core::{
@@ -20,17 +20,16 @@ use dsn_core::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    RocksOptions,
-    database::{Database, PieceRead, is_damage, store_error},
+    database::{Database, PieceRead, store_error},
     group::Group,
     layout::{Counters, lease_prefix, provisional_prefix},
-    open::open_passing_by_damage,
+    recovery::Recovery,
     slot::Slot,
 };
 
-/// Bytes of pieces after which a group is written. Measured, larger groups save nothing; each byte is in memory three
+/// Bytes of pieces after which a group is written. Measured, larger groups save nothing more; each byte is in memory three
 /// times while it is written (the caller's, the batch's, the memtable's).
-const GROUP_MAX_BYTES: usize = 8 * 1024 * 1024;
+const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Commands that wait. More would only wait longer; senders are slowed down instead.
 pub(super) const QUEUE_MAX_COMMANDS: usize = 64;
@@ -69,40 +68,22 @@ pub(super) struct Writer {
     recovery: Recovery,
 }
 
-/// How to go on when damage stops RocksDB: once, by opening it in the mode that passes by damage.
-pub(super) struct Recovery {
-    pub(super) path: PathBuf,
-    pub(super) options: RocksOptions,
-    pub(super) state: Health,
-}
-
-/// What damage has done to the writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
-    /// Nothing yet.
-    Sound,
-    /// A write failed because RocksDB met damage: it will fail all others, too.
-    Stopped,
-    /// The database is open in the mode that passes by damage.
-    PassingBy,
-}
-
 impl Writer {
-    pub(super) fn new(opened: Counters, slot: Arc<Slot>, space: watch::Sender<Space>, recovery: Recovery) -> Self {
-        Self { slot, counters: opened, space, recovery }
+    pub(super) fn new(slot: Arc<Slot>, counters: Counters, space: watch::Sender<Space>, recovery: Recovery) -> Self {
+        Self { slot, counters, space, recovery }
     }
 
     /// Serves commands until it is told to close or nobody is left to command it.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut held_over = None;
         while let Some(command) = held_over.take().or_else(|| commands.blocking_recv()) {
+            self.recover();
             match command {
                 Command::Grouped(first) => held_over = self.serve_group(first, &mut commands),
                 Command::Bind { put_id, owner, root, reply } => answer(reply, self.bind(put_id, owner, root)),
                 Command::Inspect { chunk, index, reply } => answer(reply, self.inspect(chunk, index)),
                 Command::Close { reply } => return answer(reply, self.shut()),
             }
-            self.recover();
         }
         if let Err(error) = self.shut() {
             tracing::warn!(%error, "the store was not closed in order");
@@ -172,31 +153,30 @@ impl Writer {
     fn commit(&mut self, action: &'static str, group: Group<'_>) -> Result<(), StoreError> {
         match group.commit() {
             Ok(counters) => {
-                self.counters = counters;
-                self.space.send_replace(counters.space);
+                self.count(counters);
                 Ok(())
             }
             Err(error) => {
                 tracing::warn!(%error, action, "a write failed");
-                if is_damage(&error) && self.recovery.state == Health::Sound {
-                    self.recovery.state = Health::Stopped;
-                }
-                Err(store_error(action, &error))
+                Err(self.recovery.note(action, &error))
             }
         }
     }
 
-    /// Opens the database anew if damage has stopped it. Reads wait meanwhile; if it does not open, the store is closed.
+    /// Opens the database anew after a failed write. What that write left in the log may count now, although its sender
+    /// was told that it failed; so the counters are read again.
     fn recover(&mut self) {
-        if self.recovery.state != Health::Stopped {
-            return;
+        if self.recovery.is_due() && self.recovery.attempt(&self.slot) {
+            match self.slot.with(Database::counters) {
+                Ok(Some(counters)) => self.count(counters),
+                other => tracing::warn!(?other, "the counters cannot be read again"),
+            }
         }
-        self.recovery.state = Health::PassingBy;
-        let Recovery { path, options, .. } = &self.recovery;
-        match self.slot.replace(|| open_passing_by_damage(path, options)) {
-            Ok(()) => tracing::warn!("damage had stopped the store; it goes on, passing by the damage"),
-            Err(error) => tracing::error!(%error, "damage has closed the store"),
-        }
+    }
+
+    fn count(&mut self, counters: Counters) {
+        self.counters = counters;
+        self.space.send_replace(counters.space);
     }
 
     /// Leaves nothing in the log, says so, and closes the database.

@@ -4,6 +4,7 @@
 mod damage;
 mod faulty;
 mod fixtures;
+mod full;
 mod kill;
 mod memory;
 mod rocks;

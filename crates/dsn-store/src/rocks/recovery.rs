@@ -1,0 +1,81 @@
+//! How the store goes on after a failed write. RocksDB refuses every write after one that failed, whatever the reason; a
+//! full disk may have room again, and what a compaction cannot read may be passed by. So the database is opened anew
+//! before the next write, and for reading only while that does not work. Not here: what the caller of the failed write is
+//! told.
+//!
+//! Invariant: at most one attempt a second, since each makes the readers wait and replays the log.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use dsn_core::ports::StoreError;
+use rocksdb::{Error, ErrorKind};
+
+use super::{
+    RocksOptions,
+    database::{is_damage, store_error},
+    open::{reopen, reopen_read_only},
+    slot::Slot,
+    tuning::Strictness,
+};
+
+/// An attempt takes some 100 ms, so a disk that stays full costs the readers a tenth of their time at most.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is needed to open the database anew, and whether that is needed.
+pub(super) struct Recovery {
+    path: PathBuf,
+    options: RocksOptions,
+    strictness: Strictness,
+    /// What the last write that really was one failed with.
+    failure: Option<StoreError>,
+    last_attempt: Option<Instant>,
+}
+
+impl Recovery {
+    /// For the store in `path`, open with these settings.
+    pub(super) fn new(path: PathBuf, options: RocksOptions, strictness: Strictness) -> Self {
+        Self { path, options, strictness, failure: None, last_attempt: None }
+    }
+
+    /// Takes note of a write that failed and says what to answer: while the store is open for reading only, why it is.
+    pub(super) fn note(&mut self, action: &'static str, error: &Error) -> StoreError {
+        if is_damage(error) {
+            self.strictness = Strictness::Lenient;
+        }
+        match &self.failure {
+            Some(failure) if error.kind() == ErrorKind::NotSupported => failure.clone(),
+            _ => self.failure.insert(store_error(action, error)).clone(),
+        }
+    }
+
+    /// Whether to make an attempt now.
+    pub(super) fn is_due(&self) -> bool {
+        self.failure.is_some() && self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER)
+    }
+
+    /// Opens the database anew; says whether it can be written again. Without any success the slot stays empty.
+    pub(super) fn attempt(&mut self, slot: &Slot) -> bool {
+        let Self { path, options, strictness, .. } = self;
+        let mut is_writable = true;
+        let opened = slot.replace(|| {
+            reopen(path, options, *strictness).or_else(|error| {
+                tracing::warn!(%error, "the store cannot be written");
+                is_writable = false;
+                reopen_read_only(path, options, *strictness)
+            })
+        });
+        if let Err(error) = &opened {
+            tracing::error!(%error, "the store cannot be read");
+        }
+        self.last_attempt = Some(Instant::now());
+        let is_recovered = opened.is_ok() && is_writable;
+        if is_recovered {
+            tracing::info!(?strictness, "the store is opened anew after a failed write");
+            self.failure = None;
+        }
+        is_recovered
+    }
+}

@@ -1,0 +1,186 @@
+//! A network of real processes for tests: `dsn devnet` as a user would start it, farmers killed and brought back one by one,
+//! commands run against it. Everything ends with the test, however that ends.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub(crate) const DSN: &str = env!("CARGO_BIN_EXE_dsn");
+
+/// A farmer of the network.
+pub(crate) struct TestFarmer {
+    pub(crate) pid: u32,
+    pub(crate) peer_id: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) address: String,
+    /// Set once the test itself has started it again.
+    child: Option<Child>,
+    alive: bool,
+}
+
+/// Farmers on loopback.
+pub(crate) struct TestNetwork {
+    pub(crate) farmers: Vec<TestFarmer>,
+    pub(crate) folder: TempDir,
+    devnet: Child,
+}
+
+/// `dsn` without anything of this machine's settings.
+pub(crate) fn dsn(dir: &Path) -> Command {
+    let mut command = Command::new(DSN);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("DSN_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("DSN_DIR", dir).env("DSN_MDNS", "false").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    command.output().expect("dsn starts")
+}
+
+/// What a command printed, its exit code first: for messages of failed tests.
+pub(crate) fn shown(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("exit {:?}\nstdout: {}\nstderr: {}", output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn json_of(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+impl TestNetwork {
+    pub(crate) fn start(farmers: usize) -> Self {
+        Self::lending(farmers, "10GiB")
+    }
+
+    pub(crate) fn lending(farmers: usize, storage: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = dsn(&folder.path().join("net"));
+        command.args(["devnet", "--json", "--disk-reserve", "16MiB", "--storage", storage]);
+        command.args(["--farmers", &farmers.to_string()]).stdout(Stdio::piped());
+        let mut devnet = command.spawn().expect("devnet starts");
+        let mut lines = BufReader::new(devnet.stdout.take().expect("piped")).lines();
+        let mut network = Self { farmers: Vec::new(), folder, devnet };
+        loop {
+            let line = json_of(&lines.next().expect("devnet says ready").expect("readable"));
+            match line["event"].as_str() {
+                Some("farmer") => network.farmers.push(TestFarmer {
+                    pid: u32::try_from(line["pid"].as_u64().expect("a number")).expect("a pid"),
+                    peer_id: text_of(&line["peer_id"]),
+                    dir: text_of(&line["dir"]).into(),
+                    address: text_of(&line["listen"][0]),
+                    child: None,
+                    alive: true,
+                }),
+                _ => return network,
+            }
+        }
+    }
+
+    /// `dsn` on this network.
+    pub(crate) fn dsn(&self) -> Command {
+        let mut command = dsn(&self.folder.path().join("client"));
+        let alive: Vec<&str> = self.farmers.iter().filter(|f| f.alive).map(|f| f.address.as_str()).collect();
+        command.env("DSN_BOOTSTRAP", alive.join(","));
+        command
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file of bytes that follow from its name.
+    pub(crate) fn file(&self, name: &str, len: usize) -> PathBuf {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("writable");
+        path
+    }
+
+    /// Puts a file, which must succeed; gives what `--json` printed.
+    pub(crate) fn put(&self, path: &Path) -> Value {
+        let done = output(self.dsn().args(["put", "--json"]).arg(path));
+        assert!(done.status.success(), "put {}: {}", path.display(), shown(&done));
+        json_of(&String::from_utf8(done.stdout).expect("UTF-8"))
+    }
+
+    /// Gets a file, which must succeed and be the one that was put; gives what `--json` printed.
+    pub(crate) fn get_same(&self, cid: &str, original: &Path) -> Value {
+        let copy = self.path("copy");
+        let done = output(self.dsn().args(["get", "--json", "--force", cid, "-o"]).arg(&copy));
+        assert!(done.status.success(), "get of {}: {}", original.display(), shown(&done));
+        assert!(same(original, &copy), "{} came back as something else", original.display());
+        std::fs::remove_file(copy).expect("it is there");
+        json_of(&String::from_utf8(done.stdout).expect("UTF-8"))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let farmer = &mut self.farmers[index];
+        let pid = Pid::from_raw(i32::try_from(farmer.pid).expect("a pid")).expect("not 0");
+        kill_process(pid, Signal::KILL).expect("it runs");
+        farmer.alive = false;
+        if let Some(mut child) = farmer.child.take() {
+            child.wait().expect("it was killed");
+        }
+    }
+
+    /// Starts a killed farmer again, on another port.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is left").address.clone();
+        let farmer = &mut self.farmers[index];
+        let mut command = dsn(&farmer.dir);
+        command.args(["farm", "--json", "--storage", "10GiB", "--disk-reserve", "16MiB"]);
+        command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", &bootstrap]).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the farmer starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        let ready = json_of(&line);
+        assert_eq!(text_of(&ready["peer_id"]), farmer.peer_id, "a farmer keeps its identity");
+        farmer.address = text_of(&ready["listen"][0]);
+        farmer.pid = child.id();
+        farmer.child = Some(child);
+        farmer.alive = true;
+    }
+}
+
+impl Drop for TestNetwork {
+    fn drop(&mut self) {
+        for farmer in &mut self.farmers {
+            if let Some(mut child) = farmer.child.take() {
+                let _gone = child.kill();
+                let _gone = child.wait();
+            }
+        }
+        // The farmers of devnet end with it, since it holds their pipes.
+        let pid = Pid::from_raw(i32::try_from(self.devnet.id()).expect("a pid")).expect("not 0");
+        let _gone = kill_process(pid, Signal::TERM);
+        let _gone = self.devnet.wait();
+    }
+}
+
+/// Whether two files hold the same bytes.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    let read = |path: &Path| {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("readable");
+        blake3::hash(&bytes)
+    };
+    read(a) == read(b)
+}
