@@ -32,6 +32,8 @@ use dsn_core::{
     },
 };
 
+/// What is wrong when a vector does not decode.
+const VALID: &str = "a vector is valid";
 const NOW: u64 = 1_800_000_000;
 const PUT: PutId = PutId([0xaa; 16]);
 const TOKEN: Token = Token([0xbb; 16]);
@@ -58,7 +60,7 @@ fn folder() -> PathBuf {
 fn check(name: &str, found: &str) {
     let path = folder().join(name);
     if !path.exists() && std::env::var_os("DSN_WRITE_VECTORS").is_some() {
-        fs::write(&path, found).unwrap();
+        fs::write(&path, found).expect("the vectors can be read and written");
     }
     let expected = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert!(expected == found, "{name} is not what it was; now it would be:\n{found}");
@@ -67,7 +69,7 @@ fn check(name: &str, found: &str) {
 fn check_bytes(vector: &Vector) {
     let name = format!("{}.hex", vector.name);
     check(&name, &to_hex(&vector.bytes));
-    let kept = from_hex(&fs::read_to_string(folder().join(&name)).unwrap());
+    let kept = from_hex(&fs::read_to_string(folder().join(&name)).expect("the vectors can be read and written"));
     assert!((vector.again)(kept.clone()) == kept, "{name} does not decode and encode to itself");
 }
 
@@ -77,7 +79,7 @@ fn to_hex(bytes: &[u8]) -> String {
 }
 
 fn from_hex(text: &str) -> Bytes {
-    text.lines().flat_map(|line| data_encoding::HEXLOWER.decode(line.as_bytes()).unwrap()).collect()
+    text.lines().flat_map(|line| data_encoding::HEXLOWER.decode(line.as_bytes()).expect("hexadecimal")).collect()
 }
 
 fn identity(seed: u8) -> Identity {
@@ -85,7 +87,7 @@ fn identity(seed: u8) -> Identity {
 }
 
 fn network() -> NetworkName {
-    "vectors".parse().unwrap()
+    "vectors".parse().expect("a valid name")
 }
 
 fn data_chunk() -> EncodedChunk {
@@ -97,7 +99,7 @@ fn root_chunk() -> EncodedChunk {
 }
 
 fn receipt(farmer: &Identity, chunk: &Descriptor, until: Option<u64>) -> VerifiedReceipt {
-    let indices = chunk.all_indices().minus(IndexSet::from_bits(0xf0f0).unwrap());
+    let indices = chunk.all_indices().minus(IndexSet::from_bits(0xf0f0).expect("bits below 48"));
     let (network, chunk, seq) = (network(), chunk.id(), 300);
     let farmer_id = farmer.node_id();
     let body =
@@ -125,15 +127,15 @@ fn locator() -> Locator {
 }
 
 fn list(total_len: u64) -> ChunkList {
-    let level = level_for(total_len).unwrap();
+    let level = level_for(total_len).expect("not too long");
     let len = (0..level).fold(total_len, |len, _| chunk_count(len) * 32);
-    ChunkList::new(level, total_len, content(usize::try_from(chunk_count(len) * 32).unwrap()).freeze())
+    ChunkList::new(level, total_len, content(usize::try_from(chunk_count(len) * 32).expect("fits memory")).freeze())
 }
 
 fn objects() -> Vec<Vector> {
-    let descriptor = |bytes| Descriptor::decode(&bytes).unwrap().encoded().clone();
-    let manifest = |bytes| Manifest::decode(&bytes).unwrap().encode();
-    let receipt_again = |bytes| Receipt::decode(&bytes).unwrap().encode();
+    let descriptor = |bytes| Descriptor::decode(&bytes).expect(VALID).encoded().clone();
+    let manifest = |bytes| Manifest::decode(&bytes).expect(VALID).encode();
+    let receipt_again = |bytes| Receipt::decode(&bytes).expect(VALID).encode();
     let of = |name, bytes, again| Vector { name, bytes, again };
     let chunk = data_chunk().descriptor;
     let inline = |bytes| Manifest::Inline(bytes).encode();
@@ -147,8 +149,8 @@ fn objects() -> Vec<Vector> {
         of("manifest-list-1", Manifest::List(list(40 << 40)).encode(), manifest),
         of("receipt", receipt(&identity(1), &chunk, None).as_receipt().encode(), receipt_again),
         of("receipt-until", bound.as_receipt().encode(), receipt_again),
-        of("record", record().encode(), |bytes| FarmerRecord::decode(&bytes).unwrap().encode()),
-        of("locator", locator().encode(), |bytes| Locator::decode(&bytes).unwrap().encode()),
+        of("record", record().encode(), |bytes| FarmerRecord::decode(&bytes).expect(VALID).encode()),
+        of("locator", locator().encode(), |bytes| Locator::decode(&bytes).expect(VALID).encode()),
     ]
 }
 
@@ -158,14 +160,14 @@ fn written(frame: &Frame) -> Bytes {
 
 /// The header and what follows it.
 fn split(mut bytes: Bytes) -> (Bytes, Bytes) {
-    let length = bytes.split_to(LENGTH_BYTES)[..].try_into().unwrap();
-    let header = bytes.split_to(header_len(length).unwrap());
+    let length = bytes.split_to(LENGTH_BYTES)[..].try_into().expect("4 bytes");
+    let header = bytes.split_to(header_len(length).expect("a valid length"));
     (header, bytes)
 }
 
 fn request_again(bytes: Bytes) -> Bytes {
     let (header, bodies) = split(bytes);
-    let request = match RequestHead::decode(&header).unwrap() {
+    let request = match RequestHead::decode(&header).expect(VALID) {
         RequestHead::Complete(request) => request,
         RequestHead::Store(parts) => store_request(&parts, bodies),
     };
@@ -174,7 +176,7 @@ fn request_again(bytes: Bytes) -> Bytes {
 
 fn response_again(bytes: Bytes) -> Bytes {
     let (header, bodies) = split(bytes);
-    let response = match ResponseHead::decode(&header).unwrap() {
+    let response = match ResponseHead::decode(&header).expect(VALID) {
         ResponseHead::Complete(response) => response,
         ResponseHead::Fetched(parts) => fetched_response(&parts, bodies),
     };
@@ -241,7 +243,7 @@ fn pieces(len: usize) -> String {
     let encoded = encode(Code::Rs16Of48, content(len));
     let mut text = format!("chunk_id {}\n", encoded.descriptor.id());
     for piece in &encoded.pieces {
-        writeln!(text, "piece {} {}", piece.index(), Hash::of(piece.bytes())).unwrap();
+        writeln!(text, "piece {} {}", piece.index(), Hash::of(piece.bytes())).expect("a text grows");
     }
     text
 }
@@ -260,7 +262,7 @@ fn put(file: BytesMut) -> (Cid, Vec<ChunkId>) {
             chunks.push(encode(Code::Rs16Of48, chunk).descriptor.id());
         }
         let ids = chunks.iter().flat_map(|id| *id.as_bytes()).collect();
-        Manifest::List(ChunkList::new(level_for(total).unwrap(), total, ids))
+        Manifest::List(ChunkList::new(level_for(total).expect("not too long"), total, ids))
     };
     let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..]));
     (Cid(root.descriptor.id()), chunks)
@@ -270,8 +272,8 @@ fn cids() -> String {
     let mut text = String::new();
     for len in [0, 1, 65_536, 65_537, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES + 1] {
         let (cid, chunks) = put(content(len));
-        writeln!(text, "bytes {len}\ncid {cid}\nroot {}", cid.0).unwrap();
-        chunks.iter().for_each(|id| writeln!(text, "chunk {id}").unwrap());
+        writeln!(text, "bytes {len}\ncid {cid}\nroot {}", cid.0).expect("a text grows");
+        chunks.iter().for_each(|id| writeln!(text, "chunk {id}").expect("a text grows"));
     }
     text
 }
@@ -284,8 +286,8 @@ fn manifests() -> String {
         let list = list(total);
         let (level, ids) = (list.level(), list.ids().len());
         let encoded = Manifest::List(list).encode();
-        writeln!(text, "bytes {total}\nlevel {level}\nids {ids}\nencoded {}", encoded.len()).unwrap();
-        writeln!(text, "hash {}", Hash::of(&encoded)).unwrap();
+        writeln!(text, "bytes {total}\nlevel {level}\nids {ids}\nencoded {}", encoded.len()).expect("a text grows");
+        writeln!(text, "hash {}", Hash::of(&encoded)).expect("a text grows");
     }
     assert!(level_for(longest + 1).is_err());
     text
@@ -297,13 +299,13 @@ fn names() -> String {
     for seed in 1..=8 {
         let node = identity(seed).node_id();
         let key = data_encoding::HEXLOWER.encode(&node.0);
-        writeln!(text, "seed {seed}\nkey {key}\npeer {node}").unwrap();
+        writeln!(text, "seed {seed}\nkey {key}\npeer {node}").expect("a text grows");
     }
     let chunk = data_chunk().descriptor.id();
-    writeln!(text, "chunk {chunk}\ncid {}", Cid(chunk)).unwrap();
+    writeln!(text, "chunk {chunk}\ncid {}", Cid(chunk)).expect("a text grows");
     let nodes = (1..=8).map(|seed| identity(seed).node_id());
     let near: Vec<NodeId> = closest(nodes, Position::from(&chunk), 8);
-    near.iter().for_each(|node| writeln!(text, "near {node}").unwrap());
+    near.iter().for_each(|node| writeln!(text, "near {node}").expect("a text grows"));
     text
 }
 

@@ -29,8 +29,8 @@ fn root() -> &'static Path {
 fn rust_files(under: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(under) else { return Vec::new() };
     let mut files = Vec::new();
-    for entry in entries.map(|entry| entry.unwrap().path()) {
-        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in entries.map(|entry| entry.expect("a readable folder").path()) {
+        let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
         if entry.is_dir() && name != "target" && !name.starts_with('.') {
             files.extend(rust_files(&entry));
         } else if name.ends_with(".rs") && name != "dsn.v1.rs" {
@@ -42,7 +42,7 @@ fn rust_files(under: &Path) -> Vec<PathBuf> {
 }
 
 fn shown(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().display().to_string()
+    path.strip_prefix(root()).expect("a path of this project").display().to_string()
 }
 
 /// A file without its `#[cfg(test)] mod tests { … }` at the end.
@@ -103,7 +103,7 @@ fn files_and_functions_are_short_and_say_what_they_are() {
 
 /// The `dsn-*` dependencies of a manifest, and all others, those of tests left out.
 fn dependencies(manifest: &Path) -> (Vec<String>, Vec<String>) {
-    let text = fs::read_to_string(manifest).unwrap();
+    let text = fs::read_to_string(manifest).expect("a readable manifest");
     let section = text.split("\n[").find_map(|part| part.strip_prefix("dependencies]\n")).unwrap_or_default();
     let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty());
     names.map(str::to_owned).partition(|name| name.starts_with("dsn-"))
@@ -142,7 +142,7 @@ fn crates_know_only_whom_they_may() {
 fn naming(under: &str, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in rust_files(&root().join(under)).into_iter().filter(|path| !is_test(path)) {
-        let text = fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).expect("a readable file");
         for (number, line) in code_of(&text).iter().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             if words.iter().any(|word| code.contains(word)) {

@@ -26,17 +26,20 @@ pub const DESCRIPTOR_MAX_BYTES: usize = 2 * 1024;
 /// Plaintext of this many bytes or fewer sits in the manifest itself, so that a small file is one chunk.
 pub const INLINE_MAX_BYTES: usize = 64 * 1024;
 
-/// Bytes of an encoded manifest: an inline file and its frame, or about 2,170 chunk ids.
+/// Bytes of an encoded manifest: an inline file and its frame, or 2,175 chunk ids.
 pub const MANIFEST_MAX_BYTES: usize = 68 * 1024;
 
-/// Highest level of a chunk list: level 1 covers 2,170 x 8 TiB, more than any disk.
+/// Highest level of a chunk list: level 1 covers 2,175 x 8 TiB, more than any disk.
 pub const LIST_MAX_LEVEL: u32 = 1;
 
 /// Receipts in a locator: twice the pieces, so that a chunk can move house without losing sight of the old one.
 pub const LOCATOR_MAX_RECEIPTS: usize = 96;
 
-/// Bytes of a signed object's body (a receipt or a farmer record).
+/// Bytes of a receipt's body. Its fields take under 200; the rest leaves room for versions to come.
 pub const SIGNED_BODY_MAX_BYTES: usize = 1024;
+
+/// Bytes of a farmer record's body: all its addresses at their longest and a few fields, and room as above.
+pub const RECORD_BODY_MAX_BYTES: usize = 4 * 1024;
 
 /// Custodians of a chunk: as many as a Kademlia bucket holds, so that one look-up finds them all.
 pub const CUSTODIANS: usize = 20;
@@ -88,6 +91,7 @@ pub const SNAPSHOT_VALID_SECS: u64 = 600;
 
 const _: () = assert!(TOTAL_PIECES <= 64, "an IndexSet is one u64");
 const _: () = assert!(TOTAL_PIECES * 32 + 64 <= DESCRIPTOR_MAX_BYTES);
+const _: () = assert!(RECORD_MAX_ADDRESSES * (ADDRESS_MAX_BYTES + 3) + SIGNED_BODY_MAX_BYTES <= RECORD_BODY_MAX_BYTES);
 const _: () = assert!(INLINE_MAX_BYTES < MANIFEST_MAX_BYTES);
 const _: () = assert!(CHUNK_MAX_BYTES.is_multiple_of(DATA_PIECES * PIECE_ALIGN_BYTES));
 const _: () = assert!(PIECE_MAX_BYTES.is_multiple_of(CODING_SLICE_BYTES));

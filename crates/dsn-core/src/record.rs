@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::{
     identity::{Domain, Identity, SignatureError, SignedBody},
-    limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, RECORD_MAX_ADDRESSES, SIGNED_BODY_MAX_BYTES},
+    limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, RECORD_BODY_MAX_BYTES, RECORD_MAX_ADDRESSES},
     network_name::NetworkName,
     node_id::NodeId,
     wire::{WireError, check, check_version, decode_canonical},
@@ -92,7 +92,7 @@ impl RecordBody {
     }
 
     fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        let message: proto::RecordBody = decode_canonical(bytes, 4 * SIGNED_BODY_MAX_BYTES)?;
+        let message: proto::RecordBody = decode_canonical(bytes, RECORD_BODY_MAX_BYTES)?;
         check_version(message.version)?;
         let field = |field| WireError::Field { field };
         let addresses_fit = message.addresses.iter().all(|a| (1..=ADDRESS_MAX_BYTES).contains(&a.len()));
@@ -150,7 +150,7 @@ impl FarmerRecord {
     }
 
     pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        check(signed.body.len() <= 4 * SIGNED_BODY_MAX_BYTES, "record")?;
+        check(signed.body.len() <= RECORD_BODY_MAX_BYTES, "record")?;
         let signature = signed.signature[..].try_into().map_err(|_| WireError::Field { field: "signature" })?;
         let signed = SignedBody { body: signed.body, signature };
         Ok(Self { body: RecordBody::decode(&signed.body)?, signed })
@@ -170,7 +170,7 @@ impl FarmerRecord {
     /// # Errors
     /// When it is not the canonical encoding of a record.
     pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        Self::from_proto(decode_canonical(bytes, 8 * SIGNED_BODY_MAX_BYTES)?)
+        Self::from_proto(decode_canonical(bytes, 2 * RECORD_BODY_MAX_BYTES)?)
     }
 }
 
