@@ -49,7 +49,7 @@ fn files_of_every_size_survive_the_loss_of_a_third_of_the_farmers() {
     });
     let stat = output(network.dsn().args(["stat", "--json", cids[6]]));
     let stat: serde_json::Value = serde_json::from_slice(&stat.stdout).unwrap();
-    assert_eq!((&stat["health"], &stat["live_min"]), (&"urgent".into(), &24.into()), "{stat}");
+    assert_eq!((&stat["health"], &stat["live_min"]), (&"repairing".into(), &24.into()), "{stat}");
 }
 
 #[test]
@@ -199,7 +199,8 @@ fn pipes_work_in_both_directions_and_may_close_early() {
 fn an_unknown_cid_is_not_found_within_half_a_minute() {
     let network = TestNetwork::start(3);
     let started = Instant::now();
-    let done = output(network.dsn().args(["get", "bafib4ibaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]));
+    let unknown = Cid(ChunkId(Hash::of(b"nobody put this"))).to_string();
+    let done = output(network.dsn().args(["get", &unknown]));
     refused(&done, 3, "none of the 3 nodes asked knows it");
     assert!(started.elapsed() < Duration::from_secs(30));
 }
