@@ -7,7 +7,7 @@ use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use dsn_core::{
     limits::BODIES_MAX_BYTES,
     node_id::NodeId,
-    ports::{Handler, NetworkError},
+    ports::{Handler, NetworkError, PeerEvidence},
     rpc::{Refusal, Request, Response, frame::Frame, kind},
 };
 use libp2p::{
@@ -80,6 +80,8 @@ struct Incoming {
 pub(super) struct Served {
     frame: Frame,
     room: Option<OwnedSemaphorePermit>,
+    /// The request was not what it said it was; a late or repeated one is no such thing.
+    broke_rule: bool,
 }
 
 impl Outgoing {
@@ -239,10 +241,14 @@ impl Driver {
         };
         let Some(id) = self.serving.working.remove(&task) else { return };
         let Some(incoming) = self.serving.requests.get_mut(&id) else { return };
+        let breaker = served.as_ref().filter(|served| served.broke_rule).map(|_| incoming.from);
         let channel = incoming.channel.take(); // dropped without an answer, the stream is closed
         if let (Some(channel), Some(served)) = (channel, served) {
             incoming._room = served.room;
             self.answer(channel, Answer::Outgoing(served.frame));
+        }
+        if let Some(node) = breaker {
+            self.on_report(node, PeerEvidence::WrongBytes);
         }
     }
 
@@ -277,8 +283,11 @@ async fn serve(
     from: NodeId,
     request: Request,
 ) -> Served {
-    let busy =
-        || Served { frame: Frame::from(&Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS })), room: None };
+    let busy = || Served {
+        frame: Frame::from(&Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS })),
+        room: None,
+        broke_rule: false,
+    };
     let mut room = None;
     if let Some(bytes) = answer_max_bytes(&request) {
         match timeout(patience, Arc::clone(answers).acquire_many_owned(permits(bytes))).await {
@@ -286,10 +295,12 @@ async fn serve(
             Ok(Err(_)) | Err(_) => return busy(),
         }
     }
-    let frame = Frame::from(&handler.handle(from, request).await);
+    let response = handler.handle(from, request).await;
+    let broke_rule = matches!(response, Response::Refused(Refusal::Malformed));
+    let frame = Frame::from(&response);
     if let Some(room) = &mut room {
         let needed = usize::try_from(permits(frame.len())).unwrap_or(usize::MAX);
         drop(room.split(room.num_permits().saturating_sub(needed)));
     }
-    Served { frame, room }
+    Served { frame, room, broke_rule }
 }
