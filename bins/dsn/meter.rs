@@ -26,6 +26,7 @@ impl PutMeter {
     }
 
     pub(crate) fn clear(&self) {
+        [&self.encoded, &self.sent, &self.confirmed].iter().for_each(|phase| phase.clear());
         self.bars.clear();
     }
 }
@@ -50,6 +51,7 @@ impl GetMeter {
     }
 
     pub(crate) fn clear(&self) {
+        [&self.fetched, &self.written].iter().for_each(|phase| phase.clear());
         self.bars.clear();
     }
 }

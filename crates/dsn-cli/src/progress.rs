@@ -69,8 +69,8 @@ impl Phase {
         self.bar.position()
     }
 
-    /// The line stays as it is.
-    pub fn finish(&self) {
-        self.bar.finish();
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
     }
 }
