@@ -11,10 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dsn_core::{
-    cid::Cid,
-    hash::{ChunkId, Hash},
-};
 use network::{TestNetwork, dsn, output, shown};
 
 const MIB: usize = 1 << 20;
@@ -115,11 +111,7 @@ fn a_put_that_was_killed_goes_on_where_it_was() {
     let mut first = network.dsn().arg("put").arg(&file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // Some chunks are finished once the farmers hold so many bytes.
     let deadline = Instant::now() + Duration::from_secs(60);
-    let used = |network: &TestNetwork| {
-        let status = output(dsn(&network.farmers[0].dir).args(["status", "--json"]));
-        serde_json::from_slice::<serde_json::Value>(&status.stdout).unwrap()["used_bytes"].as_u64().unwrap()
-    };
-    while used(&network) < 30 * MIB as u64 && Instant::now() < deadline {
+    while network.used_bytes() < 30 * MIB as u64 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
     first.kill().unwrap();

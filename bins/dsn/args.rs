@@ -22,29 +22,32 @@ const EXAMPLES: &str = "Examples:
   tar c docs | dsn put -                     store what a pipe gives
   dsn cat bafib4i… | tar t                   read it from a pipe
 
-Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key, 7 network, 8 disk,
-9 configuration, 10 already running, 130 interrupted.";
+Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key,
+7 network, 8 disk, 9 configuration, 10 already running, 130 interrupted.";
+
+/// Where the help lists what every command takes.
+const EVERYWHERE: &str = "Everywhere";
 
 /// Arguments of every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// Print the result as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
     /// Folder of keys and data (default: DSN_DIR, else the platform's data folder)
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Configuration file (default: config.toml in the folder)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Name of the network
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     pub(crate) network: Option<String>,
     /// Address of a node of the network; may be given several times
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ADDR")]
     pub(crate) bootstrap: Vec<String>,
     /// What to log to stderr: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
 }
 

@@ -1,9 +1,9 @@
 //! What every command starts from: the folder and the settings.
 
-use std::path::PathBuf;
+use std::{fmt::Display, path::PathBuf};
 
-use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Settings};
-use dsn_core::network_name::NetworkName;
+use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Origin, Settings};
+use dsn_core::network_name::{NetworkName, NetworkNameError};
 
 use crate::{
     args::{Args, Command},
@@ -20,7 +20,8 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn load(args: &Args) -> Result<Self, Failure> {
         let folder = Folder::find(args.common.dir.clone())?;
-        let file = match args.common.config.clone().or_else(|| std::env::var_os("DSN_CONFIG").map(PathBuf::from)) {
+        let variable = || std::env::var_os("DSN_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let file = match args.common.config.clone().or_else(variable) {
             Some(named) => ConfigFile::Named(named),
             None => ConfigFile::Usual(folder.path("config.toml")),
         };
@@ -36,7 +37,17 @@ impl Context {
     }
 
     pub(crate) fn network_name(&self) -> Result<NetworkName, Failure> {
-        self.settings.text(Key::NetworkName).parse().map_err(|error| Failure::of(Exit::Configuration, &error))
+        let name = self.settings.text(Key::NetworkName).parse();
+        name.map_err(|error: NetworkNameError| self.misunderstood(Key::NetworkName, error))
+    }
+
+    /// A setting that makes no sense: what is wrong with it, and where it was set.
+    pub(crate) fn misunderstood(&self, key: Key, error: impl Display) -> Failure {
+        let failure = Failure::new(Exit::Configuration, format!("{}: {error}", key.name()));
+        match self.settings.get(key) {
+            Some((_, origin)) if *origin != Origin::Flag => failure.hint(format!("it is set by {origin}")),
+            _ => failure,
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const FARMER_FILE: &str = "farmer.json";
 /// The farmer's socket.
 const SOCKET: &str = "control.sock";
 
+/// Bytes of one question at most.
+const QUESTION_MAX_BYTES: u64 = 1024;
+
 /// Bytes of one answer at most.
 const ANSWER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -66,16 +69,17 @@ pub(crate) fn listen(folder: &Folder) -> Option<UnixListener> {
     }
 }
 
-/// Serves one command.
+/// Serves one command, unless it takes too long to ask or to listen.
 pub(crate) async fn serve(stream: UnixStream, answer: impl AsyncFn(&str) -> String) {
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    let asked = tokio::time::timeout(ANSWER_WAIT, (&mut stream).take(1024).read_line(&mut line)).await;
-    if matches!(asked, Ok(Ok(_))) {
+    let exchange = async {
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        (&mut stream).take(QUESTION_MAX_BYTES).read_line(&mut line).await?;
         let text = answer(line.trim()).await;
-        // A command that has ended meanwhile needs no answer.
-        let _gone = stream.get_mut().write_all(format!("{text}\n").as_bytes()).await;
-    }
+        stream.get_mut().write_all(format!("{text}\n").as_bytes()).await
+    };
+    // A command that has ended meanwhile needs no answer.
+    let _gone = tokio::time::timeout(ANSWER_WAIT, exchange).await;
 }
 
 /// Asks the farmer that runs in the folder; none when none does.

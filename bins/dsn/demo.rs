@@ -15,7 +15,7 @@ use dsn_client::{
 use serde_json::json;
 
 use crate::{
-    args::Demo, context::Context, failures, fleet, folder::Folder, interrupt::or_interrupted, runtime::fill_random,
+    args::Demo, context::Context, failures, fleet, folder::Folder, interrupt::Interrupts, runtime::fill_random,
     session::Session,
 };
 
@@ -43,6 +43,7 @@ fn scratch() -> Result<Scratch, Failure> {
 }
 
 pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
     let scratch = scratch()?;
     let file = match &args.file {
         Some(file) => file.clone(),
@@ -63,7 +64,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         fleet::stop(&mut members).await;
         told
     };
-    or_interrupted(story, "nothing is left behind").await
+    interrupts.or(story, "nothing is left behind").await
 }
 
 async fn tell_story(context: &Context, dir: &Path, file: &Path, members: &mut [fleet::Member]) -> Result<(), Failure> {

@@ -4,9 +4,10 @@
 use dsn_cli::{Exit, Failure, Key, note, parse_size, print_json, print_line};
 use serde_json::json;
 
-use crate::{args::Devnet, context::Context, fleet, interrupt::interrupted};
+use crate::{args::Devnet, context::Context, fleet, interrupt::Interrupts};
 
 pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
     for size in [Some(&args.storage), args.disk_reserve.as_ref()].into_iter().flatten() {
         parse_size(size).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     }
@@ -18,7 +19,7 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
         disk_reserve: args.disk_reserve.clone(),
         network: context.settings.text(Key::NetworkName).to_owned(),
     };
-    let mut members = fleet::start(&options).await?;
+    let mut members = interrupts.or(fleet::start(&options), "no farmer is left running").await?;
     for (index, member) in members.iter().enumerate() {
         let (peer_id, listen, pid) = (&member.peer_id, &member.listen, member.pid());
         if context.json {
@@ -41,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
             note("Ctrl-C ends the farmers; their data stays in their folders.");
         }
     }
-    interrupted().await?;
+    interrupts.wait().await;
     fleet::stop(&mut members).await;
     Ok(())
 }

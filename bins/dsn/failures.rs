@@ -14,7 +14,7 @@ const RESUME: &str = "run the same command again: what is stored is not sent twi
 
 /// Of the network as a whole.
 pub(crate) fn network(error: &NetworkError) -> Failure {
-    Failure::of(Exit::Network, error).hint(NO_NETWORK)
+    Failure::of(Exit::Network, error).named("the network cannot be reached").hint(NO_NETWORK)
 }
 
 /// Of starting a node.
@@ -75,7 +75,7 @@ pub(crate) fn get(error: &GetError) -> Failure {
         }
         GetError::Output(output) => self::output(output),
         GetError::Stalled { .. } => of(Exit::NotEnough).hint("try again; what was fetched is kept"),
-        GetError::Network(_) => of(Exit::Network).hint(NO_NETWORK),
+        GetError::Network(error) => network(error),
     }
 }
 
@@ -83,6 +83,9 @@ pub(crate) fn get(error: &GetError) -> Failure {
 pub(crate) fn output(error: &OutputError) -> Failure {
     let of = |exit| Failure::of(exit, error);
     match error {
+        OutputError::Exists { path } if path.is_dir() => {
+            of(Exit::Usage).hint("it is a folder: say how the file in it shall be called, with -o FOLDER/NAME")
+        }
         OutputError::Exists { .. } => {
             of(Exit::Usage).hint("choose another name with -o OUT, or replace it with --force")
         }

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use dsn_cli::{Exit, Failure};
+use dsn_cli::{Exit, Failure, note};
 use serde::Deserialize;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
 };
 
 /// A farmer is up within this time, or something is wrong.
@@ -82,16 +82,35 @@ pub(crate) async fn stop(members: &mut [Member]) {
 
 async fn start_one(options: &FleetOptions, index: u16, bootstrap: Option<&str>) -> Result<Member, Failure> {
     let dir = options.root.join(format!("farmer-{index:03}"));
-    let failed = |error: String| Failure::new(Exit::Internal, format!("farmer {index} did not start")).because(error);
+    let failed = |error: String| Failure::new(Exit::Internal, error).named(format!("farmer {index} did not start"));
     let mut command = command(options, &dir, bootstrap).map_err(|error| failed(error.to_string()))?;
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let output = child.stdout.take().ok_or_else(|| failed("it has no output".into()))?;
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
+    let (output, errors) = output.zip(errors).ok_or_else(|| failed("it has no output".into()))?;
     let mut line = String::new();
     let read = tokio::time::timeout(READY_WAIT, BufReader::new(output).read_line(&mut line)).await;
     read.map_err(|_| failed(format!("it said nothing for {} s", READY_WAIT.as_secs())))?
         .map_err(|error| failed(error.to_string()))?;
-    let ready: Ready = serde_json::from_str(&line).map_err(|_| failed("see its message above".into()))?;
-    Ok(Member { dir, peer_id: ready.peer_id, listen: ready.listen, child })
+    let mut errors = BufReader::new(errors).lines();
+    if let Ok(Ready { peer_id, listen }) = serde_json::from_str(&line) {
+        tokio::spawn(async move { while pass_on(&mut errors).await.is_ok_and(|line| line.is_some()) {} });
+        return Ok(Member { dir, peer_id, listen, child });
+    }
+    while let Ok(Some(line)) = pass_on(&mut errors).await {
+        if let Some(failure) = Failure::from_json(&line) {
+            return Err(failure.named(format!("farmer {index} did not start")));
+        }
+    }
+    Err(failed("it did not say why".into()))
+}
+
+/// What a farmer says to people is said here too; an error it ends with is for its parent to tell.
+async fn pass_on(errors: &mut Lines<BufReader<ChildStderr>>) -> std::io::Result<Option<String>> {
+    let line = errors.next_line().await?;
+    if let Some(line) = line.as_deref().filter(|line| Failure::from_json(line).is_none()) {
+        note(line);
+    }
+    Ok(line)
 }
 
 fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::io::Result<Command> {
@@ -110,7 +129,7 @@ fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::
         command.env_remove(variable);
     }
     command.env("DSN_MDNS", "false");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Ctrl-C is for the parent, which stops its children in order.
     command.process_group(0);
     Ok(command)

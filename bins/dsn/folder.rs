@@ -41,6 +41,11 @@ impl Folder {
         &self.root
     }
 
+    /// Its path, for messages.
+    pub(crate) fn shown(&self) -> std::path::Display<'_> {
+        self.root.display()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -50,7 +55,7 @@ impl Folder {
         let disk = |error: std::io::Error| {
             Failure::of(Exit::Disk, &error)
                 .hint("choose another data folder with --dir DIR or DSN_DIR")
-                .named(format!("cannot use the data folder {}", self.root.display()))
+                .named(format!("cannot use the data folder {}", self.shown()))
         };
         fs::create_dir_all(&self.root).map_err(disk)?;
         let path = self.path("FORMAT");
@@ -59,7 +64,7 @@ impl Folder {
                 Ok(found) if found <= FORMAT => Ok(()),
                 Ok(found) => Err(Failure::new(
                     Exit::Configuration,
-                    format!("{} has format {found}, this binary knows <= {FORMAT}", self.root.display()),
+                    format!("{} has format {found}, this binary knows <= {FORMAT}", self.shown()),
                 )
                 .hint("use the newer dsn that made it; nothing was touched")),
                 Err(_) => Err(Failure::new(Exit::Configuration, format!("{} is not readable", path.display()))),
@@ -131,7 +136,7 @@ impl Folder {
             let mut pid = String::new();
             // An unreadable pid only makes the message shorter.
             let _unread = file.read_to_string(&mut pid);
-            let error = format!("a farmer already runs in {} (pid {})", self.root.display(), pid.trim());
+            let error = format!("a farmer already runs in {} (pid {})", self.shown(), pid.trim());
             return Err(Failure::new(Exit::AlreadyRunning, error).hint("use another folder with --dir DIR, or stop it"));
         }
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));

@@ -15,7 +15,7 @@ use dsn_client::{
 use dsn_core::cid::Cid;
 use serde::Serialize;
 
-use crate::{args::Get, context::Context, failures, interrupt::or_interrupted, meter::GetMeter, session::Session};
+use crate::{args::Get, context::Context, failures, interrupt::Interrupts, meter::GetMeter, session::Session};
 
 #[derive(Serialize)]
 struct GetJson {
@@ -52,6 +52,7 @@ pub(crate) fn parse_cid(text: &str) -> Result<Cid, Failure> {
 }
 
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
     let cid = parse_cid(&args.cid)?;
     let path = args.output.clone().unwrap_or_else(|| cid.to_string().into());
     let piped = path == Path::new("-");
@@ -62,7 +63,7 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let get = async {
         session.client.get(cid, &mut *output, &meter).await.map_err(|error| failure(&error, part.as_deref(), args))
     };
-    let done = or_interrupted(get, "run the same command again: what was fetched is kept").await;
+    let done = interrupts.or(get, "run the same command again: what was fetched is kept").await;
     meter.clear();
     session.close(context).await;
     let report = match done {

@@ -22,9 +22,10 @@ mod runtime;
 mod session;
 mod stat;
 mod status;
+mod usage;
 
 use clap::Parser;
-use dsn_cli::{Exit, Failure, Key, Origin, start_logging};
+use dsn_cli::{DEFAULT_LEVEL, Exit, Failure, Key, start_logging};
 
 use crate::{
     args::{Args, Command},
@@ -50,29 +51,16 @@ fn main() {
                 |()| 0,
             )
         }
-        Err(error) => usage(&error),
+        Err(error) => usage::report(&error),
     };
     // Not a return: a thread that waits for standard input must not keep the process alive.
     std::process::exit(code);
 }
 
-fn usage(error: &clap::Error) -> i32 {
-    let json = std::env::args().any(|arg| arg == "--json");
-    if error.use_stderr() && json {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Failure::new(Exit::Usage, first).hint("see dsn --help").report(true);
-        return Exit::Usage as i32;
-    }
-    // The reader of the help may have gone; that is no error.
-    let _gone = error.print();
-    error.exit_code()
-}
-
 /// A farmer's operator wants to know what is wrong; a command says in its own words why it failed.
 fn log_filter(context: &Context, command: &Command) -> String {
     match context.settings.get(Key::LogLevel) {
-        Some((level, origin)) if *origin != Origin::BuiltIn => level.to_owned(),
+        Some((level, _)) if level != DEFAULT_LEVEL => level.to_owned(),
         // Kademlia warns about every start on an empty network.
         _ if matches!(command, Command::Farm(_)) => "warn,libp2p_kad=error".to_owned(),
         _ => "error".to_owned(),
@@ -81,8 +69,7 @@ fn log_filter(context: &Context, command: &Command) -> String {
 
 fn run(args: Args) -> Result<(), Failure> {
     let context = Context::load(&args)?;
-    start_logging(&log_filter(&context, &args.command))
-        .map_err(|error| Failure::new(Exit::Configuration, "the log level is not understood").because(error))?;
+    start_logging(&log_filter(&context, &args.command)).map_err(|error| context.misunderstood(Key::LogLevel, error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -2,14 +2,15 @@
 
 use std::{path::Path, time::Instant};
 
-use dsn_cli::{Exit, Failure, Key, human_bytes, note, print_json, print_line};
+use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, print_json, print_line};
 use dsn_client::{
     PutOptions, PutReport, Safety,
     input::{FileInput, Input, PipeInput},
 };
+use dsn_core::redundancy::{Class, ParseClassError};
 use serde::Serialize;
 
-use crate::{args::Put, context::Context, failures, interrupt::or_interrupted, meter::PutMeter, session::Session};
+use crate::{args::Put, context::Context, failures, interrupt::Interrupts, meter::PutMeter, session::Session};
 
 #[derive(Serialize)]
 struct PutJson {
@@ -26,8 +27,8 @@ struct PutJson {
 }
 
 pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
-    let class = context.settings.text(Key::PutRedundancy).parse();
-    let class = class.map_err(|error| Failure::of(Exit::Usage, &error))?;
+    let mut interrupts = Interrupts::listen()?;
+    let class = class(context)?;
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
     let mut input = open(&args.path)?;
     let started = Instant::now();
@@ -37,7 +38,7 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
         let put = session.client.put(&mut *input, PutOptions { class, safety }, &meter).await;
         put.map_err(|error| failures::put(&error))
     };
-    let done = or_interrupted(put, "run the same command again: what is stored is not sent twice").await;
+    let done = interrupts.or(put, "run the same command again: what is stored is not sent twice").await;
     meter.clear();
     session.close(context).await;
     let report = done?;
@@ -49,6 +50,17 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
         promise(&report, seconds);
     }
     Ok(())
+}
+
+/// A flag that is not understood is a mistake of usage, anything else one of configuration.
+fn class(context: &Context) -> Result<Class, Failure> {
+    let key = Key::PutRedundancy;
+    let by_flag = context.settings.get(key).is_some_and(|(_, origin)| *origin == Origin::Flag);
+    let wrong = |error: ParseClassError| {
+        let failure = context.misunderstood(key, error);
+        if by_flag { Failure { exit: Exit::Usage, ..failure } } else { failure }
+    };
+    context.settings.text(key).parse().map_err(wrong)
 }
 
 fn open(path: &Path) -> Result<Box<dyn Input>, Failure> {

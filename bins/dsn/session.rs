@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dsn_cli::{Exit, Failure, Key};
+use dsn_cli::{Failure, Key};
 use dsn_client::{Client, ClientOptions, ClientParts};
 use dsn_core::{identity::Identity, node_id::NodeId, ports::NoService};
 use dsn_net::{NetOptions, Node};
@@ -49,9 +49,8 @@ pub(crate) fn bootstrap(context: &Context) -> Vec<String> {
 
 /// Whether nodes are looked for on the LAN: only when nothing else says where the network is.
 pub(crate) fn mdns(context: &Context, bootstrap: &[String]) -> Result<bool, Failure> {
-    let wanted: bool = context.settings.text(Key::NetworkMdns).parse().map_err(|_| {
-        Failure::new(Exit::Configuration, format!("{} is neither true nor false", Key::NetworkMdns.name()))
-    })?;
+    let wanted = context.settings.text(Key::NetworkMdns).parse::<bool>();
+    let wanted = wanted.map_err(|_| context.misunderstood(Key::NetworkMdns, "neither true nor false"))?;
     Ok(wanted && bootstrap.is_empty())
 }
 

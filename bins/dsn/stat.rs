@@ -4,7 +4,7 @@ use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_client::{Health, StatReport};
 use serde::Serialize;
 
-use crate::{args::Stat, context::Context, failures, get::parse_cid, interrupt::or_interrupted, session::Session};
+use crate::{args::Stat, context::Context, failures, get::parse_cid, interrupt::Interrupts, session::Session};
 
 #[derive(Serialize)]
 struct StatJson {
@@ -30,10 +30,11 @@ fn word(health: Health) -> &'static str {
 }
 
 pub(crate) async fn run(context: &Context, args: &Stat) -> Result<(), Failure> {
+    let mut interrupts = Interrupts::listen()?;
     let cid = parse_cid(&args.cid)?;
     let session = Session::open(context).await?;
     let stat = async { session.client.stat(cid).await.map_err(|error| failures::stat(&error)) };
-    let done = or_interrupted(stat, "nothing was changed").await;
+    let done = interrupts.or(stat, "nothing was changed").await;
     session.close(context).await;
     let report = done?;
     tell(context, &report);

@@ -104,6 +104,12 @@ impl TestNetwork {
         self.folder.path().join(name)
     }
 
+    /// Bytes of pieces on the first farmer.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let status = output(dsn(&self.farmers[0].dir).args(["status", "--json"]));
+        json_of(&String::from_utf8(status.stdout).expect("UTF-8"))["used_bytes"].as_u64().expect("a number")
+    }
+
     /// A file of bytes that follow from its name.
     pub(crate) fn file(&self, name: &str, len: usize) -> PathBuf {
         let mut bytes = vec![0; len];
@@ -139,6 +145,9 @@ impl TestNetwork {
         if let Some(mut child) = farmer.child.take() {
             child.wait().expect("it was killed");
         }
+        // A signal takes its time; what it leaves last is the farmer's lock.
+        let lock = std::fs::File::open(farmer.dir.join("farmer.lock")).expect("it has run");
+        lock.lock_shared().expect("nobody else holds it for long");
     }
 
     /// Starts a killed farmer again, on another port.

@@ -1,8 +1,11 @@
 //! Errors as people and scripts see them: three lines on stderr, or one JSON object, and an exit code that says what kind.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::terminal::note;
+
+/// What every bug of ours asks for.
+const REPORT_HINT: &str = "this is a bug of dsn: please report it, with the command and these lines";
 
 /// Why a command ended as it did; the number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +48,28 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-#[derive(Serialize)]
-struct JsonFailure<'a> {
-    error: &'a str,
-    caused_by: &'a [String],
-    hint: Option<&'a str>,
+#[derive(Serialize, Deserialize)]
+struct JsonFailure {
+    error: String,
+    caused_by: Vec<String>,
+    hint: Option<String>,
     exit: u8,
+}
+
+impl Exit {
+    const ALL: [Self; 11] = [
+        Self::Internal,
+        Self::Usage,
+        Self::NotFound,
+        Self::NotEnough,
+        Self::Integrity,
+        Self::Key,
+        Self::Network,
+        Self::Disk,
+        Self::Configuration,
+        Self::AlreadyRunning,
+        Self::Interrupted,
+    ];
 }
 
 impl Failure {
@@ -87,22 +106,57 @@ impl Failure {
         self
     }
 
+    /// What another `dsn` told with [`Self::report`] as JSON.
+    pub fn from_json(line: &str) -> Option<Self> {
+        let JsonFailure { error, caused_by, hint, exit } = serde_json::from_str(line).ok()?;
+        let exit = Exit::ALL.into_iter().find(|known| *known as u8 == exit)?;
+        Some(Self { exit, error, caused_by, hint })
+    }
+
     /// Tells it: on stderr, in lines or as JSON.
     pub fn report(&self, json: bool) {
-        if json {
-            let failure = JsonFailure {
-                error: &self.error,
-                caused_by: &self.caused_by,
-                hint: self.hint.as_deref(),
-                exit: self.exit as u8,
-            };
-            note(&serde_json::to_string(&failure).expect("strings and numbers are JSON"));
-            return;
-        }
-        note(&format!("error: {}", self.error));
-        self.caused_by.iter().for_each(|cause| note(&format!("caused by: {cause}")));
-        if let Some(hint) = &self.hint {
-            note(&format!("hint: {hint}"));
-        }
+        let note_lines = |text: String| text.lines().for_each(note);
+        note_lines(if json { self.to_json() } else { self.to_lines() });
+    }
+
+    fn advice(&self) -> Option<&str> {
+        self.hint.as_deref().or((self.exit == Exit::Internal).then_some(REPORT_HINT))
+    }
+
+    fn to_json(&self) -> String {
+        let (error, caused_by) = (self.error.clone(), self.caused_by.clone());
+        let failure = JsonFailure { error, caused_by, hint: self.advice().map(str::to_owned), exit: self.exit as u8 };
+        serde_json::to_string(&failure).expect("strings and numbers are JSON")
+    }
+
+    /// A line break in a text of the system would look like the next line of ours.
+    fn to_lines(&self) -> String {
+        let causes = self.caused_by.iter().map(|cause| ("caused by", cause.as_str()));
+        let lines = std::iter::once(("error", self.error.as_str())).chain(causes);
+        let lines = lines.chain(self.advice().map(|hint| ("hint", hint)));
+        lines.map(|(what, text)| format!("{what}: {}", text.trim().replace('\n', " "))).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_its_json_form() {
+        let failure = Failure::new(Exit::Disk, "cannot write").because("no room").hint("free some");
+        assert_eq!(Failure::from_json(&failure.to_json()), Some(failure));
+        assert_eq!(Failure::from_json("{}"), None);
+        assert!(Exit::ALL.into_iter().all(|exit| {
+            let read = Failure::from_json(&Failure::new(exit, "x").hint("y").to_json());
+            read.is_some_and(|read| read.exit == exit)
+        }));
+    }
+
+    #[test]
+    fn an_error_is_told_in_lines_of_their_own() {
+        let failure = Failure::new(Exit::Disk, "cannot write").because("two\nlines").hint("free some");
+        assert_eq!(failure.to_lines(), "error: cannot write\ncaused by: two lines\nhint: free some");
+        assert!(Failure::new(Exit::Internal, "broken").to_lines().contains("please report"));
     }
 }

@@ -3,13 +3,15 @@
 
 mod failure;
 mod logging;
+mod nearest;
 mod progress;
 mod settings;
 mod size;
 mod terminal;
 
 pub use failure::{Exit, Failure};
-pub use logging::start_logging;
+pub use logging::{DEFAULT_LEVEL, LogFilterError, start_logging};
+pub use nearest::nearest;
 pub use progress::{Bars, Phase};
 pub use settings::{ConfigFile, Key, Layer, Origin, Settings, SettingsError};
 pub use size::{ByteSizeError, human_bytes, parse_size};

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::nearest;
+
 /// A setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
@@ -190,10 +192,15 @@ impl ConfigFile {
         let (Self::Named(path) | Self::Usual(path)) = self;
         match std::fs::read_to_string(path) {
             Ok(text) => parse(path, &text).map(|layer| Some((path.clone(), layer))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && matches!(self, Self::Usual(_)) => Ok(None),
+            Err(error) if is_absent(&error) && matches!(self, Self::Usual(_)) => Ok(None),
             Err(error) => Err(SettingsError { error: format!("cannot read {}: {error}", path.display()), hint: None }),
         }
     }
+}
+
+/// Also when there is not even a folder where it would be: whoever needs that says what is wrong with it.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// Reads a file: tables of keys, each a text, a number, a truth value or a list of texts.
@@ -246,10 +253,11 @@ fn as_text(key: Key, value: &toml::Value) -> Option<String> {
 }
 
 fn unknown(path: &Path, text: &str, full: &str, name: &str) -> SettingsError {
-    let nearest = Key::ALL.into_iter().map(Key::name).min_by_key(|known| strsim::damerau_levenshtein(known, full));
+    let meant =
+        nearest(full, &Key::ALL.map(Key::name)).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
     SettingsError {
         error: format!("{}{}: unknown key {full}", path.display(), find(text, name)),
-        hint: nearest.map(|nearest| format!("did you mean {nearest}? `dsn config` lists all keys")),
+        hint: Some(format!("{meant}`dsn config` lists all keys")),
     }
 }
 

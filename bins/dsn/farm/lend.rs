@@ -1,0 +1,54 @@
+//! How much a farmer lends, and the disk it lends from.
+
+use std::path::PathBuf;
+
+use dsn_cli::{Exit, Failure, Key, human_bytes, parse_size};
+use dsn_farmer::{Disk, FarmerOptions};
+
+use crate::{context::Context, folder::Folder};
+
+/// Least space left free on a disk, and its part in a hundred.
+const DISK_RESERVE_MIN_BYTES: u64 = 2 << 30;
+const DISK_RESERVE_PERCENT: u64 = 5;
+
+/// The disk a folder lies on.
+pub(super) struct FolderDisk {
+    folder: PathBuf,
+}
+
+impl FolderDisk {
+    pub(super) fn of(folder: &Folder) -> Self {
+        Self { folder: folder.root().to_path_buf() }
+    }
+}
+
+impl Disk for FolderDisk {
+    fn free_bytes(&self) -> Option<u64> {
+        rustix::fs::statvfs(&self.folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+}
+
+/// What the settings say.
+pub(super) fn options(context: &Context) -> Result<FarmerOptions, Failure> {
+    let missing = || Failure::new(Exit::Configuration, "how much to lend is not set").hint("dsn farm --storage 100GiB");
+    let reserved_bytes = size(context, Key::FarmStorage)?.ok_or_else(missing)?;
+    let disk = rustix::fs::statvfs(context.folder.root()).map_err(|e| Failure::of(Exit::Disk, &e))?;
+    let total = disk.f_blocks.saturating_mul(disk.f_frsize);
+    if reserved_bytes == 0 || reserved_bytes > total {
+        let (wanted, has) = (human_bytes(reserved_bytes), human_bytes(total));
+        let error =
+            format!("{} is {wanted}; the disk of {} has {has}", Key::FarmStorage.name(), context.folder.shown());
+        return Err(Failure::new(Exit::Configuration, error).hint("lend at least one byte and at most the whole disk"));
+    }
+    let usual_reserve = (total / 100 * DISK_RESERVE_PERCENT).max(DISK_RESERVE_MIN_BYTES);
+    Ok(FarmerOptions {
+        disk_reserve_bytes: size(context, Key::FarmDiskReserve)?.unwrap_or(usual_reserve),
+        domain: context.settings.text(Key::FarmDomain).to_owned(),
+        ..FarmerOptions::lending(reserved_bytes)
+    })
+}
+
+fn size(context: &Context, key: Key) -> Result<Option<u64>, Failure> {
+    let size = context.settings.get(key).map(|(value, _)| parse_size(value));
+    size.transpose().map_err(|error| context.misunderstood(key, error))
+}

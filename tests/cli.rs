@@ -1,0 +1,57 @@
+//! What a user sees of the real binary: every message, exit code and refusal.
+
+#[path = "cli/farmers.rs"]
+mod farmers;
+#[path = "cli/forged.rs"]
+mod forged;
+#[path = "cli/identity.rs"]
+mod identity;
+#[path = "support/network.rs"]
+#[expect(dead_code, reason = "other tests restart farmers")]
+mod network;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/transfer.rs"]
+mod transfer;
+
+use std::{
+    process::{Child, ExitStatus, Output},
+    time::{Duration, Instant},
+};
+
+const MIB: usize = 1 << 20;
+
+/// Nothing that a test waits for takes this long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// Checks an exit code and that the message says what it should.
+fn refused(done: &Output, exit: i32, says: &str) {
+    assert_eq!(done.status.code(), Some(exit), "{}", network::shown(done));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(text.contains(says), "{says:?} is missing: {}", network::shown(done));
+}
+
+/// Waits until something is so.
+fn until(what: &str, so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < DEADLINE, "not within {} s: {what}", DEADLINE.as_secs());
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The exit status of a process that ends within this time.
+fn soon(child: &mut Child, within: Duration) -> Option<ExitStatus> {
+    let started = Instant::now();
+    while started.elapsed() < within {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(POLL);
+    }
+    None
+}

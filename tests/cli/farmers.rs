@@ -1,0 +1,199 @@
+//! Farmers that start badly, end well, and go on with what damage has left them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::{
+    MIB,
+    network::{TestNetwork, dsn, output, shown},
+    refused, soon, until,
+};
+
+/// A farmer ends within this time when it is told to.
+const END: Duration = Duration::from_secs(5);
+
+/// A real farmer whose messages are kept.
+struct Farmer {
+    dir: PathBuf,
+    address: String,
+    said: Arc<Mutex<String>>,
+    child: Child,
+}
+
+impl Farmer {
+    fn start(dir: &Path, more: &[&str]) -> Self {
+        let mut command = dsn(dir);
+        command.args(["farm", "--json", "--disk-reserve", "16MiB", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (stderr, keep) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                keep.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said.lock().unwrap()));
+        let address = ready["listen"][0].as_str().unwrap().to_owned();
+        Self { dir: dir.into(), address, said, child }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_slice(&output(dsn(&self.dir).args(["status", "--json"])).stdout).unwrap()
+    }
+
+    /// SIGTERM; it must end in order.
+    fn end(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = soon(&mut self.child, END).unwrap_or_else(|| panic!("still there after {} s", END.as_secs()));
+        assert_eq!(status.code(), Some(0), "{}", self.said());
+    }
+}
+
+impl Drop for Farmer {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+#[test]
+fn one_farmer_a_folder_and_one_listener_a_port() {
+    let folder = tempfile::tempdir().unwrap();
+    let farmer = Farmer::start(folder.path(), &["--storage", "1GiB"]);
+    let again = output(dsn(folder.path()).args(["farm", "--storage", "1GiB"]));
+    refused(&again, 10, &format!("a farmer already runs in {} (pid {})", folder.path().display(), farmer.child.id()));
+    let devnet = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(folder.path(), devnet.path().join("farmer-000")).unwrap();
+    let again = output(dsn(devnet.path()).args(["devnet", "--farmers", "1"]));
+    refused(&again, 10, "error: farmer 0 did not start\ncaused by: a farmer already runs in ");
+    let other = tempfile::tempdir().unwrap();
+    let taken = output(dsn(other.path()).args(["farm", "--storage", "1GiB", "--listen", &farmer.address]));
+    refused(&taken, 7, "hint: another program listens there");
+    farmer.end();
+}
+
+#[test]
+fn a_farmer_told_to_stop_ends_in_order_whoever_talks_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let farmer = Farmer::start(folder.path(), &["--storage", "1GiB"]);
+    let _silent = std::os::unix::net::UnixStream::connect(folder.path().join("control.sock")).unwrap();
+    assert_eq!(farmer.status()["pieces"], 0, "a silent visitor keeps nobody else from being answered");
+    farmer.end();
+    let status = output(dsn(folder.path()).arg("status"));
+    refused(&status, 7, "error: no farmer runs in");
+}
+
+#[test]
+fn a_farmer_whose_bootstrap_addresses_are_down_warns_and_finds_them_later() {
+    let (early, late) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("/ip4/127.0.0.1/tcp/{port}");
+    let first = Farmer::start(early.path(), &["--storage", "1GiB", "--bootstrap", &address]);
+    until("it warns", || first.said().contains("bootstrap address cannot be reached"));
+    let second = Farmer::start(late.path(), &["--storage", "1GiB", "--listen", &address]);
+    until("they have met", || first.status()["peers"] == 1 && second.status()["peers"] == 1);
+    first.end();
+    second.end();
+}
+
+#[test]
+fn a_farmer_that_lends_less_than_it_holds_starts_and_serves() {
+    let mut network = TestNetwork::start(3);
+    let file = network.file("file", 8 * MIB);
+    let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
+    let others = network.farmers[1].address.clone();
+    network.kill(0);
+    let farmer = Farmer::start(&network.farmers[0].dir, &["--storage", "1MiB", "--bootstrap", &others]);
+    until("it warns", || farmer.said().contains("warning: ") && farmer.said().contains("only 1.0 MB lent"));
+    assert_eq!(farmer.status()["free_bytes"], 0);
+    let pieces = farmer.status()["pieces"].as_u64().unwrap();
+    network.kill(1);
+    network.get_same(&cid, &file);
+    assert!(farmer.status()["served_bytes"].as_u64().unwrap() > 0, "{}", farmer.status());
+    assert_eq!(farmer.status()["pieces"], pieces);
+    farmer.end();
+}
+
+/// The largest of a store's files of a kind.
+fn largest(dir: &Path, kind: &str) -> PathBuf {
+    let files = fs::read_dir(dir.join("store/db")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
+    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap_or_else(|| panic!("no .{kind} file"))
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &copy);
+        } else {
+            fs::copy(path, copy).unwrap();
+        }
+    }
+}
+
+fn flip_bytes(path: &Path) {
+    let mut bytes = Vec::new();
+    fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes.iter_mut().step_by(4096).for_each(|byte| *byte ^= 1);
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut_in_half(path: &Path) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+}
+
+fn remove(path: &Path) {
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
+    let mut network = TestNetwork::start(5);
+    let file = network.file("file", 40 * MIB);
+    let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
+    let others = network.farmers[1].address.clone();
+    let dir = network.farmers[0].dir.clone();
+    network.kill(0);
+    let start = || Farmer::start(&dir, &["--storage", "1GiB", "--bootstrap", &others]);
+    // Ends in order, so that all of it is in files; that is what each kind of damage starts from.
+    start().end();
+    let (store, whole) = (dir.join("store"), network.path("whole"));
+    copy_folder(&store, &whole);
+    for (name, kind, damage) in [
+        ("flipped bytes among the pieces", "blob", flip_bytes as fn(&Path)),
+        ("pieces cut short", "blob", cut_in_half),
+        ("no pieces", "blob", remove),
+        ("an index with flipped bytes", "sst", flip_bytes),
+        ("no index", "sst", remove),
+    ] {
+        fs::remove_dir_all(&store).unwrap();
+        copy_folder(&whole, &store);
+        damage(&largest(&dir, kind));
+        let farmer = start();
+        network.get_same(&cid, &file);
+        until(name, || ["damaged", "lost", "set aside"].iter().any(|word| farmer.said().contains(word)));
+        farmer.end();
+    }
+    let stat = output(network.dsn().args(["stat", &cid]));
+    assert!(stat.status.success(), "{}", shown(&stat));
+}
