@@ -11,6 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dsn_core::{
+    cid::Cid,
+    hash::{ChunkId, Hash},
+};
 use network::{TestNetwork, dsn, output, shown};
 
 const MIB: usize = 1 << 20;
