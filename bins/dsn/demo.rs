@@ -1,10 +1,9 @@
 //! `dsn demo`: the whole story on one machine, without any set-up: farmers as real processes, a real file, a third of the
 //! farmers killed, the file back, compared byte for byte.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+mod scratch;
+
+use std::{path::Path, time::Instant};
 
 use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Settings, human_bytes, print_json, print_line};
 use dsn_client::{
@@ -14,43 +13,21 @@ use dsn_client::{
 };
 use serde_json::json;
 
-use crate::{
-    args::Demo, context::Context, failures, fleet, folder::Folder, interrupt::Interrupts, runtime::fill_random,
-    session::Session,
-};
+use crate::{args::Demo, context::Context, failures, fleet, folder::Folder, interrupt::Interrupts, session::Session};
+use scratch::Scratch;
 
 const FARMERS: u16 = 12;
 const KILLED: usize = 4;
-const MADE_UP_BYTES: usize = 64 << 20;
-
-/// The demo's folder; gone when this is dropped.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(dir = %self.0.display(), %error, "the demo's folder is still there");
-        }
-    }
-}
-
-fn scratch() -> Result<Scratch, Failure> {
-    let mut random = [0; 8];
-    fill_random(&mut random);
-    let dir = std::env::temp_dir().join(format!("dsn-demo-{}", data_encoding::HEXLOWER.encode(&random)));
-    std::fs::create_dir(&dir).map_err(|error| Failure::of(Exit::Disk, &error))?;
-    Ok(Scratch(dir))
-}
 
 pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let scratch = scratch()?;
+    let scratch = Scratch::new()?;
     let file = match &args.file {
         Some(file) => file.clone(),
-        None => made_up(&scratch.0)?,
+        None => scratch.made_up()?,
     };
     let options = fleet::FleetOptions {
-        root: scratch.0.clone(),
+        root: scratch.path().to_path_buf(),
         farmers: FARMERS,
         storage: "10GiB".into(),
         disk_reserve: Some("64MiB".into()),
@@ -60,7 +37,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         let started = Instant::now();
         let mut members = fleet::start(&options).await?;
         tell(context, "farmers", format!("{FARMERS} processes ready in {:.1} s", started.elapsed().as_secs_f64()));
-        let told = tell_story(context, &scratch.0, &file, &mut members).await;
+        let told = tell_story(context, scratch.path(), &file, &mut members).await;
         fleet::stop(&mut members).await;
         told
     };
@@ -92,7 +69,7 @@ async fn tell_story(context: &Context, dir: &Path, file: &Path, members: &mut [f
     session.close(&own).await;
     let seconds = started.elapsed().as_secs_f64();
     tell(context, "get", format!("{size} in {seconds:.1} s, {} chunks computed from parity", get.decoded_chunks));
-    if !same(file, &copy).map_err(|error| Failure::of(Exit::Disk, &error))? {
+    if !scratch::same(file, &copy).map_err(|error| Failure::of(Exit::Disk, &error))? {
         return Err(Failure::new(Exit::Integrity, "the file that came back is not the one that was put"));
     }
     tell(context, "compared", "the file is back, bit for bit".into());
@@ -118,28 +95,4 @@ fn own_context(context: &Context, dir: &Path, bootstrap: &str) -> Result<Context
     let settings = Settings::load(&ConfigFile::Usual(folder.path("config.toml")), |_| None, flags);
     let settings = settings.map_err(|error| Failure::new(Exit::Configuration, error.error))?;
     Ok(Context { folder, settings, json: context.json })
-}
-
-fn made_up(dir: &Path) -> Result<PathBuf, Failure> {
-    let mut bytes = vec![0; MADE_UP_BYTES];
-    fill_random(&mut bytes);
-    let path = dir.join("made-up");
-    std::fs::write(&path, bytes).map_err(|error| Failure::of(Exit::Disk, &error))?;
-    Ok(path)
-}
-
-fn same(a: &Path, b: &Path) -> std::io::Result<bool> {
-    use std::io::Read;
-    let (mut a, mut b) = (std::fs::File::open(a)?, std::fs::File::open(b)?);
-    if a.metadata()?.len() != b.metadata()?.len() {
-        return Ok(false);
-    }
-    let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
-    loop {
-        let n = a.read(&mut left)?;
-        b.read_exact(&mut right[..n])?;
-        if n == 0 || left[..n] != right[..n] {
-            return Ok(n == 0);
-        }
-    }
 }

@@ -6,7 +6,7 @@ mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use dsn_cli::{Exit, Failure, Key, print_json, print_line};
+use dsn_cli::{Failure, Key, print_json, print_line};
 use dsn_core::identity::Identity;
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node, address_to_bytes};
@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     session::remember(context, context.settings.text(Key::NetworkName), &running.node).await;
     running.node.shutdown().await;
     running.farmer.stop();
-    running.store.close().await.map_err(|error| Failure::of(Exit::Disk, &error))
+    store::close(&running.store).await
 }
 
 async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
@@ -91,8 +91,14 @@ async fn start(context: &Context, options: FarmerOptions, identity: Identity) ->
         network_name,
     };
     let farmer = Arc::new(Farmer::new(parts, options));
-    let node = Node::start(net, Arc::clone(&farmer) as _).await.map_err(|error| failures::net(&error))?;
-    Ok(Running { farmer, node, store })
+    match Node::start(net, Arc::clone(&farmer) as _).await {
+        Ok(node) => Ok(Running { farmer, node, store }),
+        Err(error) => {
+            farmer.stop();
+            store::close(&store).await?;
+            Err(failures::net(&error))
+        }
+    }
 }
 
 async fn serve_until(

@@ -14,6 +14,7 @@ mod folder;
 mod get;
 mod id;
 mod interrupt;
+mod keys;
 mod man;
 mod meter;
 mod peers;
@@ -23,6 +24,8 @@ mod session;
 mod stat;
 mod status;
 mod usage;
+
+use std::panic::AssertUnwindSafe;
 
 use clap::Parser;
 use dsn_cli::{DEFAULT_LEVEL, Exit, Failure, Key, start_logging};
@@ -43,7 +46,8 @@ fn main() {
     let code = match Args::try_parse() {
         Ok(args) => {
             let json = args.common.json;
-            run(args).map_or_else(
+            let bug = |_| Err(Failure::new(Exit::Internal, "a part of dsn has failed an assertion; see above"));
+            std::panic::catch_unwind(AssertUnwindSafe(|| run(args))).unwrap_or_else(bug).map_or_else(
                 |failure| {
                     failure.report(json);
                     failure.exit as i32

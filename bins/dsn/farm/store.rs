@@ -1,4 +1,4 @@
-//! Opens a farmer's store, and says what is wrong with it.
+//! Opens and closes a farmer's store, and says what is wrong with it.
 
 use std::path::Path;
 
@@ -31,4 +31,13 @@ pub(super) async fn open(path: &Path, reserved_bytes: u64) -> Result<RocksStore,
         note(&format!("warning: {used} are used already and only {lent} lent: nothing new is taken"));
     }
     Ok(store)
+}
+
+/// Closes the store. Not left to the end of the process: RocksDB's threads must be gone before its globals are.
+pub(super) async fn close(store: &RocksStore) -> Result<(), Failure> {
+    store.close().await.map_err(|error| {
+        Failure::of(Exit::Disk, &error)
+            .named("the store was not closed in order")
+            .hint("what was acknowledged is on the disk and is found again; if this comes back, check the disk")
+    })
 }

@@ -1,0 +1,69 @@
+//! Where a get writes: a file, or standard output; and what becomes of it when the get fails.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use dsn_cli::{Exit, Failure, stdout_is_terminal};
+use dsn_client::{
+    GetError,
+    output::{FileOutput, Output, OutputError, Overwrite, PipeOutput},
+};
+
+use crate::{args::Get, failures};
+
+/// Standard output when a person looks at it: only text goes there.
+struct TextOnly<W>(W);
+
+impl<W: Write> Write for TextOnly<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.contains(&0) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "binary data"));
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Whether the bytes go to standard output.
+pub(super) fn is_pipe(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// Where the bytes go, and under which name until they are complete.
+pub(super) fn open(path: &Path, force: bool) -> Result<(Box<dyn Output>, Option<PathBuf>), Failure> {
+    if is_pipe(path) {
+        let output: Box<dyn Output> = if stdout_is_terminal() {
+            Box::new(PipeOutput::new(TextOnly(io::stdout())))
+        } else {
+            Box::new(PipeOutput::new(io::stdout()))
+        };
+        return Ok((output, None));
+    }
+    let overwrite = if force { Overwrite::Replace } else { Overwrite::Never };
+    let output = FileOutput::new(path, overwrite).map_err(|error| failures::output(&error))?;
+    let part = output.part_path().to_path_buf();
+    Ok((Box::new(output), Some(part)))
+}
+
+/// A full disk needs its space back more than we need the part file.
+pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
+    match error {
+        GetError::Output(OutputError::DiskFull { .. }) if !args.keep_partial => {
+            if let Some(part) = part {
+                // What cannot be removed either was never written.
+                let _gone = std::fs::remove_file(part);
+            }
+        }
+        GetError::Output(OutputError::Write { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
+            return Failure::new(Exit::Usage, "the file is binary and standard output is a terminal")
+                .hint("write it to a file with -o OUT, or pipe it");
+        }
+        _ => {}
+    }
+    failures::get(error)
+}

@@ -1,0 +1,65 @@
+//! The keys in the folder: made when they are needed, kept from others, never replaced.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+};
+
+use data_encoding::HEXLOWER_PERMISSIVE;
+use dsn_cli::{Exit, Failure};
+use dsn_core::identity::Identity;
+
+use crate::{folder::Folder, runtime::fill_random};
+
+impl Folder {
+    /// The key of that name; made when there is none.
+    pub(crate) fn key(&self, name: &str) -> Result<Identity, Failure> {
+        self.open()?;
+        let path = self.path(name);
+        if let Some(identity) = self.existing_key(name)? {
+            return Ok(identity);
+        }
+        let mut seed = [0; 32];
+        fill_random(&mut seed);
+        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written = create.and_then(|mut file| {
+            file.write_all(format!("{}\n", HEXLOWER_PERMISSIVE.encode(&seed)).as_bytes())?;
+            file.sync_all()
+        });
+        match written {
+            Ok(()) => Ok(Identity::from_seed(seed)),
+            // Two first commands at once: the other one was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.existing_key(name)?.ok_or_else(|| Failure::of(Exit::Disk, &error))
+            }
+            Err(error) => Err(Failure::of(Exit::Disk, &error).named(format!("cannot write {}", path.display()))),
+        }
+    }
+
+    /// The key of that name, if there is one.
+    pub(crate) fn existing_key(&self, name: &str) -> Result<Option<Identity>, Failure> {
+        let path = self.path(name);
+        let shown = path.display();
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::of(Exit::Key, &error).named(format!("cannot read the key {shown}"))),
+        };
+        let mode = file.metadata().map_or(0, |meta| meta.permissions().mode());
+        if mode & 0o077 != 0 {
+            let error = format!("the key {shown} is readable by others (mode {:03o})", mode & 0o777);
+            return Err(Failure::new(Exit::Key, error).hint(format!("chmod 600 {shown}")));
+        }
+        let mut text = String::new();
+        let seed = file.read_to_string(&mut text).ok().and_then(|_| {
+            let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?;
+            <[u8; 32]>::try_from(bytes).ok()
+        });
+        let corrupt = || {
+            Failure::new(Exit::Key, format!("the key {shown} is damaged: it is not 64 hexadecimal digits"))
+                .hint("restore it from a backup; without it this node is a new one")
+        };
+        seed.map(|seed| Some(Identity::from_seed(seed))).ok_or_else(corrupt)
+    }
+}
