@@ -48,7 +48,7 @@ fn until(what: &str, so: impl Fn() -> bool) {
 fn soon(child: &mut Child, within: Duration) -> Option<ExitStatus> {
     let started = Instant::now();
     while started.elapsed() < within {
-        if let Some(status) = child.try_wait().unwrap() {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
             return Some(status);
         }
         std::thread::sleep(POLL);

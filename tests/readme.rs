@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// The commands of the blocks of one kind, in order.
 fn commands(kind: &str) -> Vec<String> {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("readable");
     let blocks =
         readme.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix(kind)?.strip_prefix('\n'));
     let prompt = if kind == "console" { "$ " } else { "" };
@@ -28,7 +28,7 @@ struct Devnet(Child);
 
 impl Drop for Devnet {
     fn drop(&mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).expect("a pid")).expect("not 0");
         let _gone = kill_process(pid, Signal::TERM);
         let _gone = self.0.wait();
     }
@@ -36,9 +36,9 @@ impl Drop for Devnet {
 
 /// A shell in the folder, with `dsn` on its path and nothing of this machine's settings.
 fn shell(folder: &Path, command: &str) -> Command {
-    let bin = Path::new(network::DSN).parent().unwrap();
+    let bin = Path::new(network::DSN).parent().expect("a folder");
     let mut shell = network::dsn(&folder.join("data"));
-    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("set"));
     let program = std::mem::replace(&mut shell, Command::new("bash"));
     shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.current_dir(folder).env("PATH", path).args(["-c", &format!("set -e -o pipefail; {command}")]);
@@ -46,11 +46,12 @@ fn shell(folder: &Path, command: &str) -> Command {
 }
 
 fn start_devnet(folder: &Path, command: &str) -> (Devnet, String) {
-    let mut child = shell(folder, &format!("exec {command}")).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut child = shell(folder, &format!("exec {command}")).stdout(Stdio::piped()).spawn().expect("it starts");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     let devnet = Devnet(child);
     let said: Vec<String> = lines.take_while(|line| line != "ready").collect();
-    let address = said[0].split_whitespace().find(|word| word.starts_with("/ip4/127.0.0.1/tcp/")).unwrap().to_owned();
+    let address =
+        said[0].split_whitespace().find(|word| word.starts_with("/ip4/127.0.0.1/tcp/")).expect("an address").to_owned();
     (devnet, address)
 }
 

@@ -34,35 +34,42 @@ impl Farmer {
     fn start(dir: &Path, more: &[&str]) -> Self {
         let mut command = dsn(dir);
         command.args(["farm", "--json", "--disk-reserve", "16MiB", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let said = Arc::new(Mutex::new(String::new()));
-        let (stderr, keep) = (child.stderr.take().unwrap(), Arc::clone(&said));
+        let (stderr, keep) = (child.stderr.take().expect("piped"), Arc::clone(&said));
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                keep.lock().unwrap().push_str(&format!("{line}\n"));
+                keep.lock().expect("no panic while locked").push_str(&format!("{line}\n"));
             }
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said.lock().unwrap()));
-        let address = ready["listen"][0].as_str().unwrap().to_owned();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", said.lock().expect("no panic while locked")));
+        let address = ready["listen"][0].as_str().expect("a text").to_owned();
         Self { dir: dir.into(), address, said, child }
     }
 
     fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.said.lock().expect("no panic while locked").clone()
     }
 
     fn status(&self) -> Value {
-        serde_json::from_slice(&output(dsn(&self.dir).args(["status", "--json"])).stdout).unwrap()
+        serde_json::from_slice(&output(dsn(&self.dir).args(["status", "--json"])).stdout).expect("JSON")
     }
 
     /// SIGTERM; it must end in order.
-    fn end(mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::TERM).unwrap();
+    fn end(self) {
+        let said = Arc::clone(&self.said);
+        assert_eq!(self.stop(), Some(0), "{}", said.lock().expect("no panic while locked"));
+    }
+
+    /// SIGTERM; gives the exit code.
+    fn stop(mut self) -> Option<i32> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not 0");
+        kill_process(pid, Signal::TERM).expect("it runs");
         let status = soon(&mut self.child, END).unwrap_or_else(|| panic!("still there after {} s", END.as_secs()));
-        assert_eq!(status.code(), Some(0), "{}", self.said());
+        status.code()
     }
 }
 
@@ -133,37 +140,37 @@ fn a_farmer_that_lends_less_than_it_holds_starts_and_serves() {
 
 /// The largest of a store's files of a kind.
 fn largest(dir: &Path, kind: &str) -> PathBuf {
-    let files = fs::read_dir(dir.join("store/db")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(dir.join("store/db")).expect("readable").map(|entry| entry.expect("readable").path());
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == kind));
-    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap_or_else(|| panic!("no .{kind} file"))
+    files.max_by_key(|path| fs::metadata(path).expect("readable").len()).unwrap_or_else(|| panic!("no .{kind} file"))
 }
 
 fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+    fs::create_dir(to).expect("writable");
+    for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
             copy_folder(&path, &copy);
         } else {
-            fs::copy(path, copy).unwrap();
+            fs::copy(path, copy).expect("writable");
         }
     }
 }
 
 fn flip_bytes(path: &Path) {
     let mut bytes = Vec::new();
-    fs::File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+    fs::File::open(path).expect("readable").read_to_end(&mut bytes).expect("readable");
     bytes.iter_mut().step_by(4096).for_each(|byte| *byte ^= 1);
-    fs::write(path, bytes).unwrap();
+    fs::write(path, bytes).expect("writable");
 }
 
 fn cut_in_half(path: &Path) {
-    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path).expect("writable");
+    file.set_len(file.metadata().expect("readable").len() / 2).expect("readable");
 }
 
 fn remove(path: &Path) {
-    fs::remove_file(path).unwrap();
+    fs::remove_file(path).expect("writable");
 }
 
 #[test]
@@ -192,7 +199,9 @@ fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
         let farmer = start();
         network.get_same(&cid, &file);
         until(name, || ["damaged", "lost", "set aside"].iter().any(|word| farmer.said().contains(word)));
-        farmer.end();
+        // Where the index is damaged, the store may meet that damage once more when it is closed.
+        let ended = farmer.stop();
+        assert!(matches!(ended, Some(0 | 8)), "{name}: {ended:?}");
     }
     let stat = output(network.dsn().args(["stat", &cid]));
     assert!(stat.status.success(), "{}", shown(&stat));

@@ -37,22 +37,23 @@ struct Forger {
 
 impl Forger {
     fn join(network: &TestNetwork) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let owner = Identity::from_seed([0x22; 32]);
         let options = NetOptions {
             bootstrap: network.farmers.iter().map(|farmer| farmer.address.clone()).collect(),
             mdns: false,
-            ..NetOptions::new(owner.clone(), "main".parse().unwrap())
+            ..NetOptions::new(owner.clone(), "main".parse().expect("valid"))
         };
-        let node = runtime.block_on(Node::start(options, Arc::new(NoService))).unwrap();
-        let farmers = network.farmers.iter().map(|farmer| farmer.peer_id.parse().unwrap()).collect();
+        let node = runtime.block_on(Node::start(options, Arc::new(NoService))).expect("a node");
+        let farmers = network.farmers.iter().map(|farmer| farmer.peer_id.parse().expect("valid")).collect();
         Self { runtime, node, farmers, owner }
     }
 
     /// Stores pieces so that the nth farmer holds the nth set, and tells all of them who holds what.
     fn store(&self, descriptor: &Descriptor, pieces: &[Bytes], sets: &[IndexSet]) -> ChunkId {
         self.runtime.block_on(async {
-            self.node.snapshot(true).await.unwrap();
+            self.node.snapshot(true).await.expect("a farmer answers");
             let mut locator = VerifiedLocator::new(descriptor.clone());
             for (farmer, indices) in self.farmers.iter().zip(sets) {
                 let receipt = self.store_at(*farmer, descriptor, pieces, *indices).await;
@@ -60,7 +61,10 @@ impl Forger {
             }
             for farmer in &self.farmers {
                 let publish = Request::Publish(vec![locator.to_locator()]);
-                let Response::Published(kept) = self.node.request(*farmer, publish).await.unwrap() else { panic!() };
+                let Response::Published(kept) = self.node.request(*farmer, publish).await.expect("a farmer answers")
+                else {
+                    panic!()
+                };
                 assert_eq!(kept, [true]);
             }
         });
@@ -78,15 +82,19 @@ impl Forger {
         let owner = OwnerProof::sign(&self.owner, put_id, self.node.local_id());
         let chunks = vec![OfferedChunk { descriptor: descriptor.clone(), indices }];
         let offer = Request::Offer(Offer { put_id, owner, class: Class::Normal, chunks });
-        let Response::Offered(answers) = self.node.request(farmer, offer).await.unwrap() else { panic!() };
+        let Response::Offered(answers) = self.node.request(farmer, offer).await.expect("a farmer answers") else {
+            panic!()
+        };
         let [OfferAnswer::Send { token, .. }] = answers[..] else { panic!("{answers:?}") };
         let part = |index: u8| StorePart { token, index, bytes: pieces[usize::from(index)].clone() };
         let parts = Request::Store(indices.iter().map(part).collect());
-        let Response::Stored(mut receipts) = self.node.request(farmer, parts).await.unwrap() else { panic!() };
-        let (network, chunk) = ("main".parse().unwrap(), descriptor.id());
+        let Response::Stored(mut receipts) = self.node.request(farmer, parts).await.expect("a farmer answers") else {
+            panic!()
+        };
+        let (network, chunk) = ("main".parse().expect("valid"), descriptor.id());
         let context =
             ReceiptContext { network: &network, chunk, indices: descriptor.all_indices(), now: u64::from(u32::MAX) };
-        receipts.remove(0).verify(&context).unwrap()
+        receipts.remove(0).verify(&context).expect("a true receipt")
     }
 
     /// Stores a root chunk of these bytes on every farmer.
@@ -114,10 +122,10 @@ fn forged_list(level: u8, total_len: u64, ids: &[u8]) -> Vec<u8> {
     let varint = |mut n: u64| {
         let mut bytes = Vec::new();
         while n >= 0x80 {
-            bytes.push(u8::try_from(n & 0x7f).unwrap() | 0x80);
+            bytes.push(u8::try_from(n & 0x7f).expect("seven bits") | 0x80);
             n >>= 7;
         }
-        bytes.push(u8::try_from(n).unwrap());
+        bytes.push(u8::try_from(n).expect("seven bits"));
         bytes
     };
     let mut list = if level == 0 { Vec::new() } else { vec![0x08, level] };

@@ -19,26 +19,26 @@ use crate::{
 
 /// Both ends of a terminal of 100 columns.
 fn terminal() -> (OwnedFd, File) {
-    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&person).unwrap();
-    unlockpt(&person).unwrap();
-    let name = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
-    let program = OpenOptions::new().read(true).write(true).open(name).unwrap();
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&person).expect("a terminal");
+    unlockpt(&person).expect("a terminal");
+    let name = ptsname(&person, Vec::new()).expect("a terminal").into_string().expect("a terminal");
+    let program = OpenOptions::new().read(true).write(true).open(name).expect("writable");
     let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(person.as_fd(), size).unwrap();
+    tcsetwinsize(person.as_fd(), size).expect("a terminal");
     (person, program)
 }
 
 /// Runs a command whose stdout and stderr are a terminal; gives what was on the screen.
 fn on_terminal(command: &mut Command) -> (ExitStatus, String) {
     let (person, program) = terminal();
-    command.env("TERM", "xterm").stderr(program.try_clone().unwrap()).stdout(program);
-    let mut child = command.spawn().unwrap();
+    command.env("TERM", "xterm").stderr(program.try_clone().expect("a terminal")).stdout(program);
+    let mut child = command.spawn().expect("it starts");
     // The terminal hangs up once nobody but the person has it open.
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut screen = Vec::new();
     let _hung_up = File::from(person).read_to_end(&mut screen);
-    (child.wait().unwrap(), String::from_utf8_lossy(&screen).into_owned())
+    (child.wait().expect("it ends"), String::from_utf8_lossy(&screen).into_owned())
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
 fn printed(done: &Output, stdout: &str, stderr: &str) {
     assert!(done.status.success(), "{}", shown(done));
     let check = |bytes: &[u8], wanted: &str| {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
         check_lines(&text, wanted).unwrap_or_else(|line| panic!("{line:?}, wanted {wanted:?}: {}", shown(done)));
     };
     check(&done.stdout, stdout);
@@ -120,19 +120,30 @@ fn a_get_never_replaces_what_it_should_not() {
     assert!(done.status.success() && same(&network.path(&cid), &file), "without -o the CID is the name");
 }
 
+#[test]
+fn a_cid_with_a_changed_character_is_not_found() {
+    let network = TestNetwork::start(5);
+    let cid = network.put(&network.file("file", 10))["cid"].as_str().unwrap().to_owned();
+    let other = if cid.as_bytes()[20] == b'a' { "b" } else { "a" };
+    let changed = [&cid[..20], other, &cid[21..]].concat();
+    let done = output(network.dsn().args(["get", &changed]).current_dir(network.folder.path()));
+    refused(&done, 3, "error: not found: none of the 5 nodes asked knows it\nhint: check the CID");
+    assert!(!network.path(&changed).exists());
+}
+
 fn interrupt(child: &Child) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("not 0");
+    kill_process(pid, Signal::INT).expect("it runs");
 }
 
 /// Sends SIGINT once `begun`, which must end the command within 2 s.
 fn interrupted(command: &mut Command, begun: impl Fn() -> bool) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     until("it has begun", begun);
     interrupt(&child);
     let ended = soon(&mut child, Duration::from_secs(2));
     assert!(ended.is_some(), "still there 2 s after Ctrl-C");
-    let done = child.wait_with_output().unwrap();
+    let done = child.wait_with_output().expect("it ends");
     refused(&done, 130, "error: interrupted\nhint: run the same command again");
 }
 
@@ -195,7 +206,7 @@ struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path()).output();
         done.is_ok_and(|done| done.status.success()).then_some(Self(folder))
     }
@@ -235,7 +246,7 @@ fn what_is_not_a_file_is_not_put() {
     refused(&put(&network.path("missing")), 8, "caused by: No such file or directory");
     if !rustix::process::geteuid().is_root() {
         let secret = network.file("secret", 10);
-        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         refused(&put(&secret), 8, "caused by: Permission denied");
     }
     // Root may read any file, but nobody may read the memory of a process at its address 0.

@@ -40,7 +40,7 @@ impl Environment for Still {
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        bytes.fill(u8::try_from(self.0.fetch_add(1, Ordering::Relaxed) % 256).unwrap());
+        bytes.fill(u8::try_from(self.0.fetch_add(1, Ordering::Relaxed) % 256).expect("below 256"));
     }
 }
 
@@ -64,7 +64,7 @@ impl Setting {
             network_name: name("club"),
         };
         let farmer = Farmer::new(parts, FarmerOptions::lending(1 << 30));
-        let bytes: BytesMut = (0..16 * PIECE_BYTES).map(|at| u8::try_from(at / PIECE_BYTES).unwrap()).collect();
+        let bytes: BytesMut = (0..16 * PIECE_BYTES).map(|at| u8::try_from(at / PIECE_BYTES).expect("below 16")).collect();
         let chunk = encode(Code::Rs16Of48, bytes);
         let pieces = chunk.pieces.iter().map(|piece| piece.bytes().clone()).collect();
         Self { farmer, store, uploader: identity(2), descriptor: chunk.descriptor, pieces }
@@ -140,7 +140,7 @@ fn identity(seed: u8) -> Identity {
 }
 
 fn name(text: &str) -> NetworkName {
-    text.parse().unwrap()
+    text.parse().expect("valid")
 }
 
 #[tokio::test]
