@@ -64,7 +64,8 @@ impl Setting {
             network_name: name("club"),
         };
         let farmer = Farmer::new(parts, FarmerOptions::lending(1 << 30));
-        let bytes: BytesMut = (0..16 * PIECE_BYTES).map(|at| u8::try_from(at / PIECE_BYTES).expect("below 16")).collect();
+        let bytes: BytesMut =
+            (0..16 * PIECE_BYTES).map(|at| u8::try_from(at / PIECE_BYTES).expect("below 16")).collect();
         let chunk = encode(Code::Rs16Of48, bytes);
         let pieces = chunk.pieces.iter().map(|piece| piece.bytes().clone()).collect();
         Self { farmer, store, uploader: identity(2), descriptor: chunk.descriptor, pieces }
