@@ -7,13 +7,13 @@ mod store;
 use std::{sync::Arc, time::Duration};
 
 use dsn_cli::{Failure, Key, print_json, print_line};
-use dsn_core::identity::Identity;
+use dsn_core::{identity::Identity, ports::Network};
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node, address_to_bytes};
 use dsn_store::RocksStore;
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, net::UnixListener};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     args::Farm,
@@ -44,30 +44,18 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     let options = lend::options(context)?;
     let identity = context.folder.key("farmer.key")?;
     let _lock = context.folder.lock_farmer()?;
-    let running = start(context, options, identity.clone()).await?;
-    let listen = running.node.listen_addrs();
-    let addresses = listen.iter().filter_map(|address| address_to_bytes(address).ok()).take(8).collect();
-    running.farmer.set_addresses(addresses);
-    let peer_id = identity.node_id().to_string();
-    RunningFarmer { peer_id: peer_id.clone(), listen: listen.clone(), pid: std::process::id() }
-        .leave(&context.folder)?;
-    let control = control::listen(&context.folder);
-    if context.json {
-        print_json(&json!({"event": "ready", "peer_id": peer_id, "listen": listen}));
-    } else {
-        print_line(&format!("ready {peer_id} {}", listen.join(" ")));
-    }
+    let running = start(context, options, identity).await?;
     let stop = async {
         tokio::select! {
             () = interrupts.wait() => {}
             () = parent_gone(args.with_parent) => {}
         }
     };
-    serve_until(stop, context, &running, control).await;
-    session::remember(context, context.settings.text(Key::NetworkName), &running.node).await;
+    let served = serve_until(stop, context, &running).await;
     running.node.shutdown().await;
     running.farmer.stop();
-    store::close(&running.store).await
+    let closed = store::close(&running.store).await;
+    served.and(closed)
 }
 
 async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
@@ -101,12 +89,26 @@ async fn start(context: &Context, options: FarmerOptions, identity: Identity) ->
     }
 }
 
-async fn serve_until(
-    stop: impl Future<Output = ()>,
-    context: &Context,
-    running: &Running,
-    control: Option<UnixListener>,
-) {
+/// Says where the farmer is to be found.
+fn announce(context: &Context, running: &Running) -> Result<(), Failure> {
+    let listen = running.node.listen_addrs();
+    let addresses = listen.iter().filter_map(|address| address_to_bytes(address).ok()).take(8).collect();
+    running.farmer.set_addresses(addresses);
+    let peer_id = running.node.local_id().to_string();
+    RunningFarmer { peer_id: peer_id.clone(), listen: listen.clone(), pid: std::process::id() }
+        .leave(&context.folder)?;
+    if context.json {
+        print_json(&json!({"event": "ready", "peer_id": peer_id, "listen": listen}));
+    } else {
+        print_line(&format!("ready {peer_id} {}", listen.join(" ")));
+    }
+    Ok(())
+}
+
+async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running: &Running) -> Result<(), Failure> {
+    let control = control::listen(&context.folder);
+    announce(context, running)?;
+    let network = context.settings.text(Key::NetworkName);
     let mut stop = std::pin::pin!(stop);
     let mut remember = tokio::time::interval(REMEMBER_EVERY);
     // Not one after the other: a command that says nothing must not keep the farmer from hearing that it should stop.
@@ -114,16 +116,18 @@ async fn serve_until(
     loop {
         tokio::select! {
             biased;
-            () = &mut stop => return,
+            () = &mut stop => break,
             Some(()) = questions.next() => {}
             Some(stream) = questions::accept(control.as_ref()), if questions.len() < QUESTIONS_AT_ONCE => {
                 questions.push(questions::serve(running, stream));
             }
             _ = remember.tick() => {
-                session::remember(context, context.settings.text(Key::NetworkName), &running.node).await;
+                session::remember(context, network, &running.node).await;
             }
         }
     }
+    session::remember(context, network, &running.node).await;
+    Ok(())
 }
 
 /// Waits for the end of standard input, when a parent holds its other end.

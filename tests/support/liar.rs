@@ -36,7 +36,7 @@ struct Now;
 
 impl Environment for Now {
     fn unix_secs(&self) -> u64 {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
@@ -71,9 +71,10 @@ impl Handler for Lying {
 impl Liar {
     /// Joins the network at `bootstrap`.
     pub(crate) fn join(bootstrap: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let identity = Identity::from_seed([0x11; 32]);
-        let network_name: NetworkName = "main".parse().unwrap();
+        let network_name: NetworkName = "main".parse().expect("valid");
         let (handler, node) = runtime.block_on(async {
             let parts = FarmerParts {
                 store: Arc::new(MemoryStore::new()),
@@ -92,9 +93,9 @@ impl Liar {
                 mdns: false,
                 ..NetOptions::new(identity, network_name)
             };
-            let node = Node::start(options, Arc::clone(&handler) as _).await.unwrap();
+            let node = Node::start(options, Arc::clone(&handler) as _).await.expect("a node");
             // Only a node that others know is asked to hold anything.
-            dsn_core::ports::Network::snapshot(&node, true).await.unwrap();
+            dsn_core::ports::Network::snapshot(&node, true).await.expect("others answer");
             (handler, node)
         });
         Self { handler, runtime: Some(runtime), node }

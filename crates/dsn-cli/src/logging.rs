@@ -30,7 +30,8 @@ pub fn start_logging(filter: &str) -> Result<(), LogFilterError> {
 /// A word alone must be a level: the library takes any other for the name of a module to trace.
 fn parse(filter: &str) -> Result<EnvFilter, LogFilterError> {
     let error = || LogFilterError { filter: filter.into() };
-    let is_known = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_known = |part: &str| part.contains('=') || is_level(part.trim());
     let filter = filter.split(',').all(is_known).then(|| EnvFilter::try_new(filter).ok()).flatten();
     filter.ok_or_else(error)
 }
