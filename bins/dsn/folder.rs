@@ -67,7 +67,9 @@ impl Folder {
                 Err(_) => Err(Failure::new(Exit::Configuration, format!("{} is not readable", path.display()))),
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::write(&path, format!("{FORMAT}\n")).map_err(disk)
+                // Renamed into place: another first command never reads half of it.
+                let fresh = self.path(&format!("FORMAT.new-{}", std::process::id()));
+                fs::write(&fresh, format!("{FORMAT}\n")).and_then(|()| fs::rename(&fresh, &path)).map_err(disk)
             }
             Err(error) => Err(disk(error)),
         }

@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{ErrorKind, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
 };
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -22,12 +23,7 @@ impl Folder {
         }
         let mut seed = [0; 32];
         fill_random(&mut seed);
-        let create = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let written = create.and_then(|mut file| {
-            file.write_all(format!("{}\n", HEXLOWER_PERMISSIVE.encode(&seed)).as_bytes())?;
-            file.sync_all()
-        });
-        match written {
+        match self.write_key(&path, &seed) {
             Ok(()) => Ok(Identity::from_seed(seed)),
             // Two first commands at once: the other one was faster.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -35,6 +31,18 @@ impl Folder {
             }
             Err(error) => Err(Failure::of(Exit::Disk, &error).named(format!("cannot write {}", path.display()))),
         }
+    }
+
+    /// Writes the key under a name of this process, then gives it its own: nobody ever reads half a key, and nobody's key
+    /// is replaced.
+    fn write_key(&self, path: &Path, seed: &[u8; 32]) -> std::io::Result<()> {
+        let fresh = path.with_extension(format!("new-{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(format!("{}\n", HEXLOWER_PERMISSIVE.encode(seed)).as_bytes())?;
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&fresh, path);
+        std::fs::remove_file(&fresh)?;
+        linked
     }
 
     /// The key of that name, if there is one.

@@ -1,6 +1,11 @@
 //! Keys, folders and what else `dsn` finds on the machine before it does anything.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{
     network::{DSN, dsn, output, shown},
@@ -23,6 +28,22 @@ fn keys_are_made_once_and_kept_private() {
     let json = output(dsn(folder.path()).args(["id", "--json"]));
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["farmer"], serde_json::Value::Null);
+}
+
+/// Found by two puts at once in a new folder: one read the key while the other had only half written it.
+#[test]
+fn first_commands_at_once_agree_on_the_key() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        let start = || dsn(folder.path()).arg("id").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let running: Vec<_> = (0..12).map(|_| start()).collect();
+        let done: Vec<_> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        for one in &done {
+            assert!(one.status.success() && one.stdout == done[0].stdout, "{}", shown(one));
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "FORMAT and the key: {left:?}");
+    }
 }
 
 #[test]
