@@ -12,6 +12,7 @@ mod open;
 mod recovery;
 mod slot;
 mod tuning;
+mod verify;
 mod writer;
 
 use std::{
@@ -34,13 +35,16 @@ use dsn_core::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::open::Opened;
-pub use self::open::{OpenError, OpenReport};
 use self::{
     database::{Database, PieceRead},
     recovery::Recovery,
     slot::Slot,
     tuning::Strictness,
     writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
+};
+pub use self::{
+    open::{OpenError, OpenReport},
+    verify::SpaceCheck,
 };
 use crate::batch::named_chunks;
 
@@ -98,8 +102,8 @@ impl RocksStore {
         let recovery = Recovery::new(path.clone(), options.clone(), strictness);
         let slot = Arc::new(Slot::new(database));
         let (space_of_writer, space) = watch::channel(counters.space);
-        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
+        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let writer = Some(spawned.map_err(failed)?);
@@ -111,6 +115,19 @@ impl RocksStore {
     /// In what state the store was found.
     pub fn report(&self) -> &OpenReport {
         &self.inner.report
+    }
+
+    /// Counts all that is there and compares it with the counters, both as of one instant, while puts go on. Counts the
+    /// keys of the pieces, held or forgotten by the index, with the lengths of their values; a piece that cannot be read
+    /// counts as the index has it. RocksDB reads the values along with the keys: it costs the reading of the whole
+    /// store, and one of the reads at once for as long.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] too when the store is closed, or opened anew after a failed write, meanwhile. Dropping the
+    /// future does not stop it.
+    pub async fn verify_space(&self) -> Result<SpaceCheck, StoreError> {
+        let slot = Arc::clone(&self.inner.slot);
+        self.read(move |database| verify::check(database, &|| slot.is_wanted())).await
     }
 
     /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with

@@ -9,11 +9,8 @@ use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionTyp
 
 use super::{
     RocksOptions,
-    layout::{META, PIECES},
+    layout::{BLOB_MIN_BYTES, META, PIECES},
 };
-
-/// Smaller pieces lie beside their keys: a blob record costs about 40 bytes and a read of its own.
-const BLOB_MIN_BYTES: u64 = 4 * 1024;
 
 /// A blob file is freed as a whole, so it should not be huge; each costs memory, so it should not be tiny.
 const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;

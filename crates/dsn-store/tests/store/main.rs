@@ -9,3 +9,4 @@ mod kill;
 mod memory;
 mod rocks;
 mod suite;
+mod verify;
