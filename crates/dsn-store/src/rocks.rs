@@ -1,6 +1,6 @@
 //! The store on disk: RocksDB, pieces in blob files, one writer thread. A cloneable handle: reads run on blocking threads,
 //! a few at a time; everything that writes goes to `writer` and comes back when it is durable. Not here: whom to serve and
-//! how much to keep (the farmer's business), and giving space back, which comes with deletion.
+//! how much to keep (the farmer's business).
 //!
 //! Invariant: what was answered survives a kill or a power cut at any instant; a damaged byte costs the piece it is in and
 //! nothing else.
@@ -8,6 +8,7 @@
 mod database;
 mod group;
 mod layout;
+mod leftover;
 mod open;
 mod recovery;
 mod slot;

@@ -20,6 +20,7 @@ use super::{
     RocksOptions,
     database::{Database, is_damage},
     layout::{CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, ENTRY_TAG, FORMAT, LOCATOR_NAME_TAG},
+    leftover,
     tuning::{self, Strictness},
 };
 
@@ -185,9 +186,28 @@ fn open_as(
     Ok(Opened { database, counters, report })
 }
 
+/// Opens RocksDB. Where it finds unfinished files, twice, since it deletes them at the start.
 fn open_database(folder: &Path, options: &RocksOptions, strictness: Strictness) -> Result<Database, Error> {
-    let families = tuning::column_families(options, strictness);
-    DB::open_cf_descriptors(&tuning::database(options, strictness), folder, families).map(Database::new)
+    let open = || {
+        let families = tuning::column_families(options, strictness);
+        DB::open_cf_descriptors(&tuning::database(options, strictness), folder, families).map(Database::new)
+    };
+    let database = open()?;
+    // Closed in order, it left nothing unfinished.
+    if database.is_clean().unwrap_or(false) {
+        return Ok(database);
+    }
+    match leftover::finish(folder) {
+        Ok(0) => Ok(database),
+        Ok(_) => {
+            drop(database);
+            open()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "files left by a kill keep their space");
+            Ok(database)
+        }
+    }
 }
 
 /// Whether there are data files but not the file that names their root. RocksDB would take that for a new database and
