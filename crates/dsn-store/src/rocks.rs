@@ -10,7 +10,9 @@ mod group;
 mod layout;
 mod leftover;
 mod open;
+mod reclaim;
 mod recovery;
+mod relocate;
 mod slot;
 mod tuning;
 mod verify;
@@ -38,6 +40,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use self::open::Opened;
 use self::{
     database::{Database, PieceRead},
+    reclaim::Reclaim,
     recovery::Recovery,
     slot::Slot,
     tuning::Strictness,
@@ -104,7 +107,8 @@ impl RocksStore {
         let slot = Arc::new(Slot::new(database));
         let (space_of_writer, space) = watch::channel(counters.space);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
-        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery);
+        let reclaim = Reclaim::new(Arc::clone(&slot), commands.downgrade());
+        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery, reclaim);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let writer = Some(spawned.map_err(failed)?);

@@ -105,6 +105,12 @@ impl<'a> Group<'a> {
         Ok(true)
     }
 
+    /// Counts bytes as reclaimed. Written even when they are none.
+    pub(super) fn reclaim(&mut self, bytes: u64) {
+        self.counters.garbage_bytes = self.counters.garbage_bytes.saturating_sub(bytes);
+        self.batch.put_cf(self.database.meta(), GARBAGE_KEY, self.counters.garbage_bytes.to_be_bytes());
+    }
+
     /// Writes it all durably and gives the counters as they are then.
     pub(super) fn commit(mut self) -> Result<Counters, rocksdb::Error> {
         if !self.batch.is_empty() {

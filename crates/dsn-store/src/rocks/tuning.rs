@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A blob file is freed as a whole, so it should not be huge; each costs memory, so it should not be tiny.
-const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Descriptors and index entries of 16 MiB chunks are about 2 KiB a chunk: this covers 2,000 chunks.
 const META_BUFFER_BYTES: usize = 4 * 1024 * 1024;
