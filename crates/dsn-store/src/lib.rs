@@ -9,4 +9,4 @@ mod rocks;
 
 pub use faulty::{Fault, FaultCounts, FaultyStore, Operation};
 pub use memory::MemoryStore;
-pub use rocks::{OpenError, OpenReport, RocksOptions, RocksStore};
+pub use rocks::{OpenError, OpenReport, RocksOptions, RocksStore, SpaceCheck};

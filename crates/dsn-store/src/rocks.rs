@@ -1,6 +1,6 @@
 //! The store on disk: RocksDB, pieces in blob files, one writer thread. A cloneable handle: reads run on blocking threads,
 //! a few at a time; everything that writes goes to `writer` and comes back when it is durable. Not here: whom to serve and
-//! how much to keep (the farmer's business), and giving space back, which comes with deletion.
+//! how much to keep (the farmer's business).
 //!
 //! Invariant: what was answered survives a kill or a power cut at any instant; a damaged byte costs the piece it is in and
 //! nothing else.
@@ -8,10 +8,14 @@
 mod database;
 mod group;
 mod layout;
+mod leftover;
 mod open;
+mod reclaim;
 mod recovery;
+mod relocate;
 mod slot;
 mod tuning;
+mod verify;
 mod writer;
 
 use std::{
@@ -34,13 +38,17 @@ use dsn_core::{
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::open::Opened;
-pub use self::open::{OpenError, OpenReport};
 use self::{
     database::{Database, PieceRead},
+    reclaim::Reclaim,
     recovery::Recovery,
     slot::Slot,
     tuning::Strictness,
     writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
+};
+pub use self::{
+    open::{OpenError, OpenReport},
+    verify::SpaceCheck,
 };
 use crate::batch::named_chunks;
 
@@ -98,8 +106,9 @@ impl RocksStore {
         let recovery = Recovery::new(path.clone(), options.clone(), strictness);
         let slot = Arc::new(Slot::new(database));
         let (space_of_writer, space) = watch::channel(counters.space);
-        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
+        let reclaim = Reclaim::new(Arc::clone(&slot), commands.downgrade());
+        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery, reclaim);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let writer = Some(spawned.map_err(failed)?);
@@ -111,6 +120,19 @@ impl RocksStore {
     /// In what state the store was found.
     pub fn report(&self) -> &OpenReport {
         &self.inner.report
+    }
+
+    /// Counts all that is there and compares it with the counters, both as of one instant, while puts go on. Counts the
+    /// keys of the pieces, held or forgotten by the index, with the lengths of their values; a piece that cannot be read
+    /// counts as the index has it. RocksDB reads the values along with the keys: it costs the reading of the whole
+    /// store, and one of the reads at once for as long.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] too when the store is closed, or opened anew after a failed write, meanwhile. Dropping the
+    /// future does not stop it.
+    pub async fn verify_space(&self) -> Result<SpaceCheck, StoreError> {
+        let slot = Arc::clone(&self.inner.slot);
+        self.read(move |database| verify::check(database, &|| slot.is_wanted())).await
     }
 
     /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with

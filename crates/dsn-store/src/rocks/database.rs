@@ -1,7 +1,10 @@
 //! RocksDB with the store's types instead of bytes: typed reads, one durable write, and what its errors mean. Everything
 //! here blocks. Not here: what belongs into a batch (`group`) and how a database that does not open is saved (`open`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use dsn_core::{
@@ -15,8 +18,8 @@ use rocksdb::{
 };
 
 use super::layout::{
-    CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, LOCATOR_NAME_TAG, LOCATOR_TAG, META,
-    PIECES, chunk_key, piece_key,
+    CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG,
+    LOCATOR_TAG, META, PIECES, chunk_key, piece_key,
 };
 
 /// An open database.
@@ -40,6 +43,16 @@ impl Database {
         Self { db, is_index_damaged: AtomicBool::new(false) }
     }
 
+    /// RocksDB itself, for what concerns all of it: compactions and snapshots.
+    pub(super) fn rocksdb(&self) -> &DB {
+        &self.db
+    }
+
+    /// Ends compactions that run, for good.
+    pub(super) fn stop_compactions(&self) {
+        self.db.cancel_all_background_work(false);
+    }
+
     /// Column family of the pieces.
     pub(super) fn pieces(&self) -> &ColumnFamily {
         self.db.cf_handle(PIECES).expect("opened with it")
@@ -61,6 +74,13 @@ impl Database {
             }
             Err(error) => Err(store_error("read a piece", &error)),
         }
+    }
+
+    /// Whether something lies under a piece's key, readable or not. Costs a look at a filter when nothing does.
+    pub(super) fn has_piece_key(&self, chunk: ChunkId, index: u8) -> bool {
+        let key = piece_key(chunk, index);
+        self.db.key_may_exist_cf(self.pieces(), key)
+            && self.db.get_pinned_cf(self.pieces(), key).map_or_else(|error| is_damage(&error), |found| found.is_some())
     }
 
     /// What is held of a chunk; none when nothing is known of it or its entry is damaged.
@@ -92,7 +112,14 @@ impl Database {
 
     /// The counters; none when there are none or they are damaged.
     pub(super) fn counters(&self) -> Result<Option<Counters>, StoreError> {
-        self.decoded(COUNTERS_KEY, Counters::decode)
+        let Some(counters) = self.decoded(COUNTERS_KEY, Counters::decode)? else { return Ok(None) };
+        Ok(Some(Counters { garbage_bytes: self.garbage_bytes()?, ..counters }))
+    }
+
+    /// Bytes that can be reclaimed, as far as they were counted.
+    pub(super) fn garbage_bytes(&self) -> Result<u64, StoreError> {
+        let decode = |value: &[u8]| Some(u64::from_be_bytes(value.try_into().ok()?));
+        Ok(self.decoded(GARBAGE_KEY, decode)?.unwrap_or(0))
     }
 
     /// Whether the store was closed in order.
@@ -102,18 +129,31 @@ impl Database {
 
     /// Calls `visit` with every key and value of `meta` whose key starts with `prefix`.
     pub(super) fn scan(&self, prefix: &[u8], mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let mut options = ReadOptions::default();
+        self.scan_from(prefix, prefix.len(), ReadOptions::default(), |key, value| {
+            visit(key, value);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Calls `visit` with the keys and values of `meta` from `start` on, as long as their first `shared` bytes are those
+    /// of `start` and it says so. `options` may name a snapshot.
+    pub(super) fn scan_from(
+        &self,
+        start: &[u8],
+        shared: usize,
+        mut options: ReadOptions,
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         options.fill_cache(false);
-        let from = IteratorMode::From(prefix, Direction::Forward);
+        let from = IteratorMode::From(start, Direction::Forward);
         for item in self.db.iterator_cf_opt(self.meta(), options, from) {
             let (key, value) = item.map_err(|error| {
                 self.is_index_damaged.fetch_or(is_damage(&error), Ordering::Relaxed);
                 store_error("scan the index", &error)
             })?;
-            if !key.starts_with(prefix) {
+            if !key.starts_with(&start[..shared]) || visit(&key, &value).is_break() {
                 break;
             }
-            visit(&key, &value);
         }
         Ok(())
     }

@@ -18,8 +18,8 @@ use rocksdb::WriteBatch;
 use super::{
     database::Database,
     layout::{
-        COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, LOCATOR_NAME_TAG, LOCATOR_TAG, chunk_key,
-        lease_key, piece_key, provisional_prefix,
+        COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG, LOCATOR_TAG,
+        chunk_key, lease_key, piece_key, provisional_prefix,
     },
 };
 
@@ -99,15 +99,24 @@ impl<'a> Group<'a> {
         let Some(entry) = entry.filter(|entry| entry.indices.contains(index)) else { return Ok(false) };
         entry.indices.remove(index);
         self.counters.remove_piece(entry.piece_len);
+        self.counters.add_garbage(entry.piece_len);
         self.batch.put_cf(self.database.meta(), chunk_key(ENTRY_TAG, chunk), entry.encode());
         self.batch.delete_cf(self.database.pieces(), piece_key(chunk, index));
         Ok(true)
     }
 
+    /// Counts bytes as reclaimed. Written even when they are none.
+    pub(super) fn reclaim(&mut self, bytes: u64) {
+        self.counters.garbage_bytes = self.counters.garbage_bytes.saturating_sub(bytes);
+        self.batch.put_cf(self.database.meta(), GARBAGE_KEY, self.counters.garbage_bytes.to_be_bytes());
+    }
+
     /// Writes it all durably and gives the counters as they are then.
     pub(super) fn commit(mut self) -> Result<Counters, rocksdb::Error> {
         if !self.batch.is_empty() {
-            self.batch.put_cf(self.database.meta(), COUNTERS_KEY, self.counters.encode());
+            let meta = self.database.meta();
+            self.batch.put_cf(meta, COUNTERS_KEY, self.counters.encode());
+            self.batch.put_cf(meta, GARBAGE_KEY, self.counters.garbage_bytes.to_be_bytes());
             self.database.write(self.batch)?;
         }
         Ok(self.counters)
@@ -138,6 +147,10 @@ impl<'a> Group<'a> {
         }
         entry.indices.insert(index);
         self.counters.add_piece(piece_len);
+        // A key the index does not know of: its entry was damaged.
+        if self.database.has_piece_key(chunk, index) {
+            self.counters.add_garbage(piece_len);
+        }
         self.batch.put_cf(self.database.pieces(), piece_key(chunk, index), piece.bytes());
         self.batch.put_cf(meta, chunk_key(ENTRY_TAG, chunk), entry.encode());
     }

@@ -17,6 +17,7 @@
 //! |---|---|
 //! | `c`, chunk id 32 | class 1 (1 low, 2 normal, 3 high), piece length 4, index set 8 (bit *i*: piece *i* is held) |
 //! | `d`, chunk id 32 | the chunk's descriptor, canonical protobuf |
+//! | `g` | bytes in blob files that no key names any more 8; absent is 0 |
 //! | `l`, chunk id 32 | the chunk's locator, canonical protobuf |
 //! | `n`, chunk id 32 | empty: a locator of this chunk is kept (so that counting reads no locators) |
 //! | `o`, owner 32, root chunk id 32, chunk id 32 | a lease: Unix seconds of its end 8, 0 for none |
@@ -32,6 +33,9 @@ use dsn_core::{
 /// The format this program writes, and the highest it reads.
 pub(super) const FORMAT: u32 = 1;
 
+/// Smaller pieces lie beside their keys: a blob record costs about 40 bytes and a read of its own.
+pub(super) const BLOB_MIN_BYTES: u64 = 4 * 1024;
+
 /// Column family of the pieces.
 pub(super) const PIECES: &str = "pieces";
 
@@ -43,6 +47,9 @@ pub(super) const COUNTERS_KEY: &[u8] = b"s";
 
 /// Key that exists while the store is closed in order.
 pub(super) const CLEAN_KEY: &[u8] = b"x";
+
+/// Key of the bytes that can be reclaimed; not a part of the counters, so that stores of before it are read as they are.
+pub(super) const GARBAGE_KEY: &[u8] = b"g";
 
 /// What the keys of chunk entries start with.
 pub(super) const ENTRY_TAG: u8 = b'c';
@@ -73,6 +80,8 @@ pub(super) struct Counters {
     pub(super) space: Space,
     /// The last receipt number given.
     pub(super) seq: u64,
+    /// Bytes of pieces in blob files that no key names any more. Under a key of its own.
+    pub(super) garbage_bytes: u64,
 }
 
 /// Key of a piece.
@@ -158,7 +167,14 @@ impl Counters {
         self.space.used_bytes = self.space.used_bytes.saturating_sub(u64::from(piece_len));
     }
 
-    /// The value.
+    /// Counts a piece whose bytes stay in a blob file without a key. Smaller ones lie in tables, which compactions clean.
+    pub(super) fn add_garbage(&mut self, piece_len: u32) {
+        if u64::from(piece_len) >= BLOB_MIN_BYTES {
+            self.garbage_bytes += u64::from(piece_len);
+        }
+    }
+
+    /// The value, without the garbage.
     pub(super) fn encode(&self) -> [u8; 32] {
         let Space { used_bytes, pieces, locators } = self.space;
         let mut value = [0; 32];
@@ -168,12 +184,12 @@ impl Counters {
         value
     }
 
-    /// Reads a value; none when it is damaged.
+    /// Reads a value, with no garbage; none when it is damaged.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         let value: &[u8; 32] = value.try_into().ok()?;
         let mut numbers = value.chunks_exact(8).filter_map(|field| Some(u64::from_be_bytes(field.try_into().ok()?)));
         let space = Space { used_bytes: numbers.next()?, pieces: numbers.next()?, locators: numbers.next()? };
-        Some(Self { space, seq: numbers.next()? })
+        Some(Self { space, seq: numbers.next()?, garbage_bytes: 0 })
     }
 }
 
@@ -190,7 +206,8 @@ mod tests {
         let entry = ChunkEntry { class: Class::High, piece_len: 0x0010_0000, indices: IndexSet::one(8) };
         assert_eq!(entry.encode(), [3, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(ChunkEntry::decode(&entry.encode()), Some(entry));
-        let counters = Counters { space: Space { used_bytes: 1, pieces: 2, locators: 3 }, seq: 0x0102 };
+        let counters =
+            Counters { space: Space { used_bytes: 1, pieces: 2, locators: 3 }, seq: 0x0102, garbage_bytes: 0 };
         let value = counters.encode();
         assert_eq!((value[7], value[15], value[23], &value[30..]), (1, 2, 3, &[1, 2][..]));
         assert_eq!(Counters::decode(&value), Some(counters));

@@ -20,6 +20,7 @@ use super::{
     RocksOptions,
     database::{Database, is_damage},
     layout::{CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, ENTRY_TAG, FORMAT, LOCATOR_NAME_TAG},
+    leftover,
     tuning::{self, Strictness},
 };
 
@@ -128,7 +129,7 @@ pub(super) fn open(path: &Path, options: &RocksOptions) -> Result<Opened, OpenEr
 
 /// Opens the database of the store in `path`, which was open before.
 pub(super) fn reopen(path: &Path, options: &RocksOptions, strictness: Strictness) -> Result<Database, Error> {
-    open_database(&path.join(DATABASE_FOLDER), options, strictness).map(Database::new)
+    open_database(&path.join(DATABASE_FOLDER), options, strictness)
 }
 
 /// The same without writing anything, for a disk that takes no more.
@@ -175,7 +176,7 @@ fn open_as(
     strictness: Strictness,
     report: OpenReport,
 ) -> Result<Opened, Failure> {
-    let database = Database::new(open_database(folder, options, strictness)?);
+    let database = open_database(folder, options, strictness)?;
     let counters = counters(&database, &report)?;
     // The first write: where a compaction has met damage already, it fails.
     let mut batch = WriteBatch::default();
@@ -185,9 +186,28 @@ fn open_as(
     Ok(Opened { database, counters, report })
 }
 
-fn open_database(folder: &Path, options: &RocksOptions, strictness: Strictness) -> Result<DB, Error> {
-    let families = tuning::column_families(options, strictness);
-    DB::open_cf_descriptors(&tuning::database(options, strictness), folder, families)
+/// Opens RocksDB. Where it finds unfinished files, twice, since it deletes them at the start.
+fn open_database(folder: &Path, options: &RocksOptions, strictness: Strictness) -> Result<Database, Error> {
+    let open = || {
+        let families = tuning::column_families(options, strictness);
+        DB::open_cf_descriptors(&tuning::database(options, strictness), folder, families).map(Database::new)
+    };
+    let database = open()?;
+    // Closed in order, it left nothing unfinished.
+    if database.is_clean().unwrap_or(false) {
+        return Ok(database);
+    }
+    match leftover::finish(folder) {
+        Ok(0) => Ok(database),
+        Ok(_) => {
+            drop(database);
+            open()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "files left by a kill keep their space");
+            Ok(database)
+        }
+    }
 }
 
 /// Whether there are data files but not the file that names their root. RocksDB would take that for a new database and
@@ -214,7 +234,11 @@ fn counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreE
     let stored = database.counters()?;
     let mut counters = match stored {
         Some(stored) if *report == OpenReport::Clean && database.is_clean()? => stored,
-        _ => Counters { space: count(database, stored), seq: stored.map_or(0, |stored| stored.seq) },
+        _ => Counters {
+            space: count(database, stored),
+            seq: stored.map_or(0, |stored| stored.seq),
+            garbage_bytes: database.garbage_bytes()?,
+        },
     };
     let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     counters.seq = counters.seq.max(now_secs << SEQ_PER_SEC_BITS);

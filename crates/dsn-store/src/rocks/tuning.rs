@@ -9,14 +9,11 @@ use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionTyp
 
 use super::{
     RocksOptions,
-    layout::{META, PIECES},
+    layout::{BLOB_MIN_BYTES, META, PIECES},
 };
 
-/// Smaller pieces lie beside their keys: a blob record costs about 40 bytes and a read of its own.
-const BLOB_MIN_BYTES: u64 = 4 * 1024;
-
 /// A blob file is freed as a whole, so it should not be huge; each costs memory, so it should not be tiny.
-const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const BLOB_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Descriptors and index entries of 16 MiB chunks are about 2 KiB a chunk: this covers 2,000 chunks.
 const META_BUFFER_BYTES: usize = 4 * 1024 * 1024;

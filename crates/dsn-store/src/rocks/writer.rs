@@ -6,7 +6,7 @@
 //! Invariant: nobody is answered before the write is durable. A failed write is answered to all of its group, and the
 //! next group is tried as if nothing had been.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use bytes::Bytes;
 use dsn_core::{
@@ -23,6 +23,7 @@ use super::{
     database::{Database, PieceRead, store_error},
     group::Group,
     layout::{Counters, lease_prefix, provisional_prefix},
+    reclaim::{Ended, Reclaim},
     recovery::Recovery,
     slot::Slot,
 };
@@ -48,6 +49,8 @@ pub(super) enum Command {
     Bind { put_id: PutId, owner: NodeId, root: Cid, reply: Reply<BoundChunks> },
     /// Looks again at a piece that read as damaged, and gives it up if it is.
     Inspect { chunk: ChunkId, index: u8, reply: Reply<Option<Bytes>> },
+    /// A reclaim has ended and left its outcome. Only to wake the writer, which looks after every command.
+    ReclaimEnded,
     /// Ends the writer once all before it is done; answered when the database is closed.
     Close { reply: Reply<()> },
 }
@@ -66,24 +69,36 @@ pub(super) struct Writer {
     counters: Counters,
     space: watch::Sender<Space>,
     recovery: Recovery,
+    reclaim: Reclaim,
+    /// Whether a write has succeeded since a reclaim was last thought of. Without one it would fail again, at once.
+    is_reclaim_possible: bool,
 }
 
 impl Writer {
-    pub(super) fn new(slot: Arc<Slot>, counters: Counters, space: watch::Sender<Space>, recovery: Recovery) -> Self {
-        Self { slot, counters, space, recovery }
+    pub(super) fn new(
+        slot: Arc<Slot>,
+        counters: Counters,
+        space: watch::Sender<Space>,
+        recovery: Recovery,
+        reclaim: Reclaim,
+    ) -> Self {
+        Self { slot, counters, space, recovery, reclaim, is_reclaim_possible: false }
     }
 
     /// Serves commands until it is told to close or nobody is left to command it.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut held_over = None;
+        self.reclaim.start_if_due(&self.counters);
         while let Some(command) = held_over.take().or_else(|| commands.blocking_recv()) {
             self.recover();
             match command {
                 Command::Grouped(first) => held_over = self.serve_group(first, &mut commands),
                 Command::Bind { put_id, owner, root, reply } => answer(reply, self.bind(put_id, owner, root)),
                 Command::Inspect { chunk, index, reply } => answer(reply, self.inspect(chunk, index)),
+                Command::ReclaimEnded => {}
                 Command::Close { reply } => return answer(reply, self.shut()),
             }
+            self.look_after_reclaim();
         }
         if let Err(error) = self.shut() {
             tracing::warn!(%error, "the store was not closed in order");
@@ -150,6 +165,37 @@ impl Writer {
         })
     }
 
+    /// Takes note of a reclaim that has ended, and starts one when there is enough garbage.
+    fn look_after_reclaim(&mut self) {
+        match self.reclaim.take_ended() {
+            None => {}
+            Some(Ended::Reclaimed { bytes }) => self.count_reclaimed(bytes),
+            Some(Ended::FoundDamage { pieces }) => {
+                self.is_reclaim_possible = true;
+                for (chunk, index) in pieces {
+                    let _reported_by_the_read = self.inspect(chunk, index);
+                }
+            }
+            // Where RocksDB has stopped all writes, this write notices it, and not one that somebody waits for.
+            Some(Ended::Failed) => self.count_reclaimed(0),
+        }
+        if mem::take(&mut self.is_reclaim_possible) {
+            self.reclaim.start_if_due(&self.counters);
+        }
+    }
+
+    fn count_reclaimed(&mut self, bytes: u64) {
+        let slot = Arc::clone(&self.slot);
+        let counted = slot.with(|database| {
+            let mut group = Group::new(database, self.counters, 0);
+            group.reclaim(bytes);
+            self.commit("count what was reclaimed", group)
+        });
+        if counted.is_err() {
+            self.reclaim.hold_off(&self.counters);
+        }
+    }
+
     fn commit(&mut self, action: &'static str, group: Group<'_>) -> Result<(), StoreError> {
         match group.commit() {
             Ok(counters) => {
@@ -176,14 +222,19 @@ impl Writer {
 
     fn count(&mut self, counters: Counters) {
         self.counters = counters;
+        self.is_reclaim_possible = true;
         self.space.send_replace(counters.space);
     }
 
-    /// Leaves nothing in the log, says so, and closes the database.
-    fn shut(self) -> Result<(), StoreError> {
-        let shut = |database: &Database| database.flush().and_then(|()| database.mark_clean());
+    /// Leaves nothing in the log, says so, and closes the database. A reclaim that this stops leaves unfinished files, which
+    /// the next start looks for when the store was not closed in order.
+    fn shut(mut self) -> Result<(), StoreError> {
+        let is_reclaiming = self.reclaim.is_running();
+        let mark = |database: &Database| if is_reclaiming { Ok(()) } else { database.mark_clean() };
+        let shut = |database: &Database| database.flush().and_then(|()| mark(database));
         let shut = self.slot.with(|database| shut(database).map_err(|error| store_error("close", &error)));
         self.slot.close();
+        self.reclaim.join();
         shut
     }
 }

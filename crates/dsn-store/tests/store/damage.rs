@@ -49,7 +49,7 @@ async fn make(folder: &Path) -> Vec<EncodedChunk> {
 }
 
 /// Files of the database with this extension or name prefix, by name.
-fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, kind: &str) -> Vec<PathBuf> {
     let is_kind = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).expect("RocksDB's names are ASCII");
         name.ends_with(&format!(".{kind}")) || name.starts_with(kind)

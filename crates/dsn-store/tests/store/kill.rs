@@ -136,4 +136,6 @@ async fn check_counters(store: &dsn_store::RocksStore, last_round: u64, context:
     }
     counted.used_bytes = counted.pieces * 62_528;
     assert_eq!(store.space(), counted, "{context}");
+    let check = store.verify_space().await.expect(context);
+    assert_eq!((check.counted, check.counter), (counted, counted), "{context}");
 }

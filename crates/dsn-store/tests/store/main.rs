@@ -7,5 +7,7 @@ mod fixtures;
 mod full;
 mod kill;
 mod memory;
+mod reclaim;
 mod rocks;
 mod suite;
+mod verify;
