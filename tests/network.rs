@@ -153,7 +153,11 @@ fn farmers_that_die_during_a_put_are_replaced() {
     let mut network = TestNetwork::start(12);
     let file = network.file("file", 200 * MIB);
     let put = network.dsn().args(["put", "--json"]).arg(&file).stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(400));
+    // Some chunks are finished then: 36 pieces of each lie on twelve farmers, of which six are about to go.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while network.used_bytes() < 15 * MIB as u64 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     (0..6).for_each(|index| network.kill(index));
     let done = put.wait_with_output().unwrap();
     assert!(done.status.success(), "{}", shown(&done));

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::{self, Read},
+    io::{self, Read, Seek},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -24,6 +24,9 @@ pub trait Input: Send {
 
     /// Called after the last chunk: whether what was read is what there was.
     fn finish(&mut self) -> Result<(), InputError>;
+
+    /// Goes back to the start; says whether that is possible.
+    fn rewind(&mut self) -> Result<bool, InputError>;
 }
 
 /// Why something could not be read.
@@ -152,6 +155,13 @@ impl Input for FileInput {
         let now = now.map_err(|source| InputError::Read { path: self.path.clone(), source })?;
         if self.unchanged(&now) { Ok(()) } else { Err(InputError::Changed { path: self.path.clone() }) }
     }
+
+    fn rewind(&mut self) -> Result<bool, InputError> {
+        let Some(file) = &mut self.file else { return Ok(false) };
+        file.rewind().map_err(|source| InputError::Read { path: self.path.clone(), source })?;
+        self.read_bytes = 0;
+        Ok(true)
+    }
 }
 
 /// Anything that can be read once, such as standard input.
@@ -181,26 +191,30 @@ impl<R: Read + Send + 'static> Input for PipeInput<R> {
     fn finish(&mut self) -> Result<(), InputError> {
         Ok(())
     }
+
+    fn rewind(&mut self) -> Result<bool, InputError> {
+        Ok(false)
+    }
 }
 
 /// Bytes in memory, for tests and the simulator: no thread is involved.
 #[derive(Debug)]
 pub struct MemoryInput {
-    size: u64,
+    all: Bytes,
     rest: Bytes,
 }
 
 impl MemoryInput {
     /// Puts these bytes.
     pub fn new(bytes: Bytes) -> Self {
-        Self { size: bytes.len() as u64, rest: bytes }
+        Self { all: bytes.clone(), rest: bytes }
     }
 }
 
 #[async_trait]
 impl Input for MemoryInput {
     fn size(&self) -> Option<u64> {
-        Some(self.size)
+        Some(self.all.len() as u64)
     }
 
     async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
@@ -210,5 +224,10 @@ impl Input for MemoryInput {
 
     fn finish(&mut self) -> Result<(), InputError> {
         Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<bool, InputError> {
+        self.rest = self.all.clone();
+        Ok(true)
     }
 }

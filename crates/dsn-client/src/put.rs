@@ -33,6 +33,10 @@ use crate::{
     watchdog::Watchdog,
 };
 
+/// How often a file is gone through when farmers vanish after chunks on them were finished: what is still there is found
+/// and not sent again, what was lost goes to the farmers that are left.
+const PASSES: usize = 3;
+
 /// How often a farmer is asked to confirm the end of an upload.
 const COMMIT_TRIES: usize = 3;
 
@@ -88,6 +92,21 @@ impl Client {
     /// # Errors
     /// See [`PutError`]; chunks finished before the error stay published.
     pub async fn put(
+        &self,
+        input: &mut dyn Input,
+        options: PutOptions,
+        progress: &dyn Progress,
+    ) -> Result<PutReport, PutError> {
+        let mut pass = 1;
+        loop {
+            match self.put_once(input, options, progress).await {
+                Err(PutError::NotCommitted { .. }) if pass < PASSES && input.rewind()? => pass += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn put_once(
         &self,
         input: &mut dyn Input,
         options: PutOptions,
