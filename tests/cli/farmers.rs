@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -118,6 +118,16 @@ fn a_farmer_whose_bootstrap_addresses_are_down_warns_and_finds_them_later() {
     until("they have met", || first.status()["peers"] == 1 && second.status()["peers"] == 1);
     first.end();
     second.end();
+}
+
+#[test]
+fn a_command_that_all_addresses_refuse_says_so_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let cid = "bafib4ihzwadxh5lhuz5u377bawdntumdtuzjf4guitv2jshgiv4fogdr2a";
+    let addresses = ["--bootstrap", "/ip4/127.0.0.1/tcp/1", "--bootstrap", "/ip4/127.0.0.1/tcp/2"];
+    let begin = Instant::now();
+    refused(&output(dsn(folder.path()).args(["get", cid]).args(addresses)), 7, "error: the network cannot be reached");
+    assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
 }
 
 #[test]

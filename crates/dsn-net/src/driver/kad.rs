@@ -148,6 +148,13 @@ impl Driver {
         }
     }
 
+    /// Nobody will turn up in time for the questions that wait.
+    pub(super) fn give_up_questions(&mut self) {
+        for (_, question) in std::mem::take(&mut self.finder.unseeded) {
+            self.answer_alone(question);
+        }
+    }
+
     /// A server of our network says where it is.
     pub(super) fn meet_server(&mut self, peer: PeerId, node: NodeId, addresses: Vec<Multiaddr>) {
         let first = !self.knows_servers();

@@ -6,6 +6,7 @@ mod seeds;
 
 use std::{
     collections::HashMap,
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
@@ -206,11 +207,12 @@ impl Driver {
 
     /// Dialling failed, whoever ordered it: a request, a seed or a look-up.
     pub(super) fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
-        self.dials.seeds.on_failed(id, &reason(error));
-        let Some((peer, node)) = peer.and_then(|peer| Some((peer, node_id(&peer)?))) else { return };
-        if let Some(entry) = self.book.get_mut(&node) {
+        let named = peer.and_then(|peer| Some((peer, node_id(&peer)?)));
+        if let Some(entry) = named.and_then(|(_, node)| self.book.get_mut(&node)) {
             failed_addresses(error).for_each(|address| entry.address_failed(address));
         }
+        self.on_seed_failed(id, named.map(|(_, node)| node), error);
+        let Some((peer, node)) = named else { return };
         if self.is_connected(&node) {
             return;
         }
@@ -332,6 +334,22 @@ fn reason(error: &DialError) -> String {
         DialError::NoAddresses => "no address of it is known".into(),
         DialError::Denied { .. } => "too many connections".into(),
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => "dialling was given up".into(),
+    }
+}
+
+/// Whether something answered at every address, and what answered is not the node: dialling again soon is no use. A
+/// time-out is none, nor an unreachable network, which may be back the next moment. libp2p keeps the system's error in a
+/// generic type, so only its text tells.
+fn is_refusal(error: &DialError) -> bool {
+    match error {
+        DialError::Transport(errors) => errors.iter().all(|(_, error)| match error {
+            TransportError::Other(error) => {
+                error.kind() == ErrorKind::ConnectionRefused || innermost(error).starts_with("Connection refused")
+            }
+            TransportError::MultiaddrNotSupported(_) => true,
+        }),
+        DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. } => true,
+        _ => false,
     }
 }
 

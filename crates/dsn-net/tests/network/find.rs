@@ -133,13 +133,38 @@ async fn nobody_there_is_an_error_for_a_client_and_a_network_of_one_for_a_farmer
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bootstrap_node_that_comes_late_is_still_found() {
-    let address = free_address();
-    let early = start(NetOptions { bootstrap: vec![address.clone()], ..client(2) }).await;
+    let (address, silent) = (free_address(), Silent::new());
+    let early = start(NetOptions { bootstrap: vec![address.clone(), silent.address()], ..client(2) }).await;
     let (asked, place) = tokio::join!(early.snapshot(false), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         start(farmer(1, &[&address])).await
     });
     assert_eq!(asked.unwrap().nodes, [place.local_id()].into());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_all_addresses_refuse_knows_at_once_and_one_is_worth_waiting_for() {
+    let closed = || "/ip4/127.0.0.1/tcp/1".to_owned();
+    let remembered = (50..70).map(|number| (identity(number).node_id(), vec![closed()])).collect::<Vec<_>>();
+    for (bootstrap, remembered) in [
+        (vec![closed()], vec![]),
+        (vec![closed(), format!("/ip4/127.0.0.1/tcp/2/p2p/{}", identity(9).node_id())], vec![]),
+        (vec![], remembered.clone()),
+        (vec![closed()], remembered),
+    ] {
+        let client = start(NetOptions { bootstrap, remembered, ..client(1) }).await;
+        let begin = Instant::now();
+        assert!(matches!(client.snapshot(false).await, Err(NetworkError::NoPeers)));
+        assert!(matches!(client.look_up([0; 32]).await, Err(NetworkError::NoPeers)));
+        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
+    }
+    let silent = Silent::new();
+    let mut options = NetOptions { bootstrap: vec![closed(), silent.address()], ..client(1) };
+    options.waits.seed = Duration::from_secs(1);
+    let client = start(options).await;
+    let begin = Instant::now();
+    assert!(matches!(client.snapshot(false).await, Err(NetworkError::NoPeers)));
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,6 +195,19 @@ async fn known_nodes_say_how_they_were_found_and_how_far_they_are() {
     asker.shutdown().await;
     let again = start(NetOptions { remembered, ..client(2) }).await;
     assert_eq!(again.snapshot(false).await.unwrap().nodes.len(), 3, "remembered servers suffice");
+}
+
+/// Takes connections and says nothing.
+struct Silent(std::net::TcpListener);
+
+impl Silent {
+    fn new() -> Self {
+        Self(std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    }
+
+    fn address(&self) -> String {
+        format!("/ip4/127.0.0.1/tcp/{}", self.0.local_addr().expect("bound").port())
+    }
 }
 
 /// A port that is free now, and below those that the system gives to others.

@@ -1,14 +1,16 @@
 //! Where the network is found: bootstrap addresses and servers remembered from an earlier run, dialled at the start, again
-//! with back-off while nobody is there, and now and then afterwards. Not here: what Kademlia finds from there.
+//! with back-off while nobody is there, and now and then afterwards. A client that every one of them has refused need not
+//! wait for any. Not here: what Kademlia finds from there.
 
 use std::time::{Duration, Instant};
 
 use dsn_core::node_id::NodeId;
 use libp2p::{
     Multiaddr,
-    swarm::{ConnectionId, dial_opts::DialOpts},
+    swarm::{ConnectionId, DialError, dial_opts::DialOpts},
 };
 
+use super::{is_refusal, reason};
 use crate::{address, book::FoundBy, driver::Driver, error::NetError, identity::peer_id, options::NetOptions};
 
 /// Back-off while nobody is there starts here.
@@ -23,9 +25,11 @@ const REMEMBERED_PER_ROUND: usize = 8;
 /// The ways into the network.
 pub(crate) struct Seeds {
     bootstrap: Vec<Seed>,
-    remembered: Vec<(NodeId, Vec<Multiaddr>)>,
+    remembered: Vec<Remembered>,
     next_remembered: usize,
     mdns: bool,
+    /// Whether anybody was ever there: who has met a network waits for it to come back.
+    met: bool,
     started: Instant,
     next: Instant,
     wait: Duration,
@@ -38,17 +42,26 @@ struct Seed {
     /// Who was found there.
     node: Option<NodeId>,
     dialling: Option<ConnectionId>,
+    /// Whether the last dial was refused, as opposed to not answered.
+    refused: bool,
+}
+
+struct Remembered {
+    node: NodeId,
+    addresses: Vec<Multiaddr>,
+    refused: bool,
 }
 
 impl Seeds {
     pub(crate) fn new(options: &NetOptions) -> Result<Self, NetError> {
         let seed = |text: &String| {
             let (address, named) = address::split(&address::parse(text)?);
-            Ok(Seed { address, named, node: named, dialling: None })
+            Ok(Seed { address, named, node: named, dialling: None, refused: false })
         };
         let usable = |(node, texts): &(NodeId, Vec<String>)| {
             let addresses: Vec<_> = texts.iter().filter_map(|text| address::parse(text).ok()).collect();
-            (*node != options.identity.node_id() && !addresses.is_empty()).then_some((*node, addresses))
+            let usable = *node != options.identity.node_id() && !addresses.is_empty();
+            usable.then_some(Remembered { node: *node, addresses, refused: false })
         };
         let now = Instant::now();
         Ok(Self {
@@ -56,6 +69,7 @@ impl Seeds {
             remembered: options.remembered.iter().filter_map(usable).collect(),
             next_remembered: 0,
             mdns: options.mdns,
+            met: false,
             started: now,
             next: now,
             wait: RETRY_MIN,
@@ -65,6 +79,12 @@ impl Seeds {
     /// Whether anybody could still turn up: waiting makes no sense for a node that was told of nobody.
     pub(crate) fn hopes(&self) -> bool {
         self.mdns || !self.bootstrap.is_empty() || !self.remembered.is_empty()
+    }
+
+    /// Whether every way in was refused, and nobody has been met by another.
+    fn is_refused(&self) -> bool {
+        let bootstrap = self.bootstrap.iter().all(|seed| seed.refused);
+        !self.mdns && !self.met && bootstrap && self.remembered.iter().all(|remembered| remembered.refused)
     }
 
     /// Whether this node was told to be the first of its network.
@@ -78,6 +98,7 @@ impl Seeds {
 
     /// A connection stands; tells whether it leads to a bootstrap node.
     pub(crate) fn on_connected(&mut self, id: ConnectionId, remote: &Multiaddr, node: NodeId) -> bool {
+        self.met = true;
         let mut is_seed = false;
         for seed in &mut self.bootstrap {
             if seed.dialling == Some(id) || seed.address == *remote || seed.named == Some(node) {
@@ -89,21 +110,44 @@ impl Seeds {
         is_seed
     }
 
-    /// Dialling failed.
-    pub(crate) fn on_failed(&mut self, id: ConnectionId, reason: &str) {
+    /// Dialling a bootstrap address failed.
+    fn on_failed(&mut self, id: ConnectionId, reason: &str, refused: bool) {
         if let Some(seed) = self.bootstrap.iter_mut().find(|seed| seed.dialling == Some(id)) {
             tracing::warn!(address = %seed.address, reason, "bootstrap address cannot be reached");
-            seed.dialling = None;
+            (seed.dialling, seed.refused) = (None, refused);
+        }
+    }
+
+    /// A node refuses at every address known of it. The next remembered ones are dialled soon, not after the back-off.
+    fn on_refused(&mut self, node: NodeId, now: Instant) {
+        let Some(remembered) = self.remembered.iter_mut().find(|remembered| remembered.node == node) else { return };
+        let first = !std::mem::replace(&mut remembered.refused, true);
+        if first && !self.met && self.next_remembered < self.remembered.len() {
+            self.next = now;
         }
     }
 }
 
 impl Driver {
-    /// Whether the first servers may still turn up: a client waits for them at every question, a server only when it has
-    /// just started, for it may be the first.
+    /// Whether the first servers may still turn up: a client waits for them at every question unless all refuse, a server
+    /// only when it has just started, for it may be the first.
     pub(in crate::driver) fn is_seeding(&self, now: Instant) -> bool {
         let seeds = &self.dials.seeds;
-        seeds.hopes() && (!self.serve || now < seeds.started() + self.waits.seed)
+        let patient = if self.serve { now < seeds.started() + self.waits.seed } else { !seeds.is_refused() };
+        seeds.hopes() && patient
+    }
+
+    /// A dial has failed, whoever ordered it. Refused by all, a client's questions end here: nobody will turn up in time.
+    pub(in crate::driver) fn on_seed_failed(&mut self, id: ConnectionId, node: Option<NodeId>, error: &DialError) {
+        let refused = is_refusal(error);
+        self.dials.seeds.on_failed(id, &reason(error), refused);
+        let exhausted = |node: &NodeId| self.book.get(node).is_none_or(|entry| !entry.has_fresh_address());
+        if let Some(node) = node.filter(|node| refused && exhausted(node)) {
+            self.dials.seeds.on_refused(node, Instant::now());
+        }
+        if !self.serve && self.dials.seeds.is_refused() {
+            self.give_up_questions();
+        }
     }
 
     /// Dials the ways into the network when it is time to.
@@ -158,10 +202,11 @@ impl Driver {
         let count = self.dials.seeds.remembered.len();
         for _ in 0..count.min(REMEMBERED_PER_ROUND) {
             let seeds = &mut self.dials.seeds;
-            let (node, addresses) = seeds.remembered[seeds.next_remembered % count].clone();
+            let Remembered { node, addresses, .. } = &seeds.remembered[seeds.next_remembered % count];
             seeds.next_remembered += 1;
+            let node = *node;
             let entry = self.book.entry(node, FoundBy::Remembered, now);
-            for address in &addresses {
+            for address in addresses {
                 entry.learn(address);
             }
             if !entry.is_connected() {
