@@ -11,6 +11,8 @@ mod identity;
 mod network;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
+#[path = "cli/space.rs"]
+mod space;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/transfer.rs"]

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Ask the holders of a file how it fares
     Stat(Stat),
     /// Show the farmer that runs in this folder
-    Status,
+    Status(Status),
     /// Show the nodes of the network
     Peers,
     /// Show this folder's identities
@@ -114,6 +114,13 @@ pub(crate) struct Farm {
     /// End when standard input does: for a parent process that may be killed
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Count everything in the store and compare; takes as long as reading all of it
+    #[arg(long)]
+    pub(crate) verify_space: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,12 @@
 //! How commands talk to the farmer that runs in the same folder: a socket in it, one line asked, one JSON line answered.
-//! The folder also says where the farmer listens, so that commands on this machine find the network through it.
+//! An answer that takes long is preceded by empty lines, so that the asker knows that it comes. The folder also says where the farmer listens, so that commands on this machine find the network through it.
 
 use std::{path::PathBuf, time::Duration};
 
-use dsn_cli::{Exit, Failure};
+use dsn_cli::{Exit, Failure, note};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
 };
 
@@ -24,8 +24,12 @@ const QUESTION_MAX_BYTES: u64 = 1024;
 /// Bytes of one answer at most.
 const ANSWER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A farmer answers a command on its own machine within this time, or not at all.
+/// A farmer answers a command on its own machine within this time, or says that it is at it, or not at all.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// A farmer that takes longer over an answer says so this often. Often enough to be heard in time on a busy machine.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+const _: () = assert!(SIGN_OF_LIFE.as_secs() * 5 <= ANSWER_WAIT.as_secs());
 
 /// What a running farmer leaves in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,28 +73,48 @@ pub(crate) fn listen(folder: &Folder) -> Option<UnixListener> {
     }
 }
 
-/// Serves one command, unless it takes too long to ask or to listen.
+/// Serves one command, unless it takes too long to ask or to listen. However long the answer takes: a command that has
+/// ended meanwhile needs none, and its question is dropped.
 pub(crate) async fn serve(stream: UnixStream, answer: impl AsyncFn(&str) -> String) {
-    let exchange = async {
-        let mut stream = BufReader::new(stream);
-        let mut line = String::new();
-        (&mut stream).take(QUESTION_MAX_BYTES).read_line(&mut line).await?;
-        let text = answer(line.trim()).await;
-        stream.get_mut().write_all(format!("{text}\n").as_bytes()).await
-    };
-    // A command that has ended meanwhile needs no answer.
-    let _gone = tokio::time::timeout(ANSWER_WAIT, exchange).await;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    let asked = async { (&mut stream).take(QUESTION_MAX_BYTES).read_line(&mut line).await };
+    if !matches!(tokio::time::timeout(ANSWER_WAIT, asked).await, Ok(Ok(_))) {
+        return;
+    }
+    let mut answer = std::pin::pin!(answer(line.trim()));
+    loop {
+        let (text, is_last) = match tokio::time::timeout(SIGN_OF_LIFE, &mut answer).await {
+            Ok(text) => (text, true),
+            Err(_still_at_it) => (String::new(), false),
+        };
+        if !say(stream.get_mut(), &text).await || is_last {
+            return;
+        }
+    }
 }
 
-/// Asks the farmer that runs in the folder; none when none does.
+/// Writes a line; tells whether somebody listens.
+async fn say(to: &mut (impl AsyncWrite + Unpin), line: &str) -> bool {
+    let line = format!("{line}\n");
+    matches!(tokio::time::timeout(ANSWER_WAIT, to.write_all(line.as_bytes())).await, Ok(Ok(())))
+}
+
+/// Asks the farmer that runs in the folder; none when none does, or it falls silent. Says so when the answer takes long.
 pub(crate) async fn ask(folder: &Folder, question: &str) -> Option<String> {
-    let exchange = async {
-        let mut stream = UnixStream::connect(socket(folder)).await?;
-        stream.write_all(format!("{question}\n").as_bytes()).await?;
-        let mut text = String::new();
-        stream.take(ANSWER_MAX_BYTES).read_to_string(&mut text).await?;
-        std::io::Result::Ok(text)
-    };
-    let answer = tokio::time::timeout(ANSWER_WAIT, exchange).await.ok()?.ok()?;
-    (!answer.trim().is_empty()).then(|| answer.trim().to_owned())
+    let mut stream = tokio::time::timeout(ANSWER_WAIT, UnixStream::connect(socket(folder))).await.ok()?.ok()?;
+    if !say(&mut stream, question).await {
+        return None;
+    }
+    let mut lines = BufReader::new(stream.take(ANSWER_MAX_BYTES)).lines();
+    let mut is_said = false;
+    loop {
+        let line = tokio::time::timeout(ANSWER_WAIT, lines.next_line()).await.ok()?.ok()??;
+        if !line.trim().is_empty() {
+            return Some(line);
+        }
+        if !std::mem::replace(&mut is_said, true) {
+            note("the farmer is still at it; Ctrl-C gives up");
+        }
+    }
 }

@@ -36,6 +36,8 @@ struct Running {
     farmer: Arc<Farmer>,
     node: Node,
     store: RocksStore,
+    /// Held by whoever has everything counted.
+    counting: tokio::sync::Mutex<()>,
 }
 
 pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
@@ -80,7 +82,7 @@ async fn start(context: &Context, options: FarmerOptions, identity: Identity) ->
     };
     let farmer = Arc::new(Farmer::new(parts, options));
     match Node::start(net, Arc::clone(&farmer) as _).await {
-        Ok(node) => Ok(Running { farmer, node, store }),
+        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default() }),
         Err(error) => {
             farmer.stop();
             store::close(&store).await?;

@@ -88,7 +88,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Get(get) => get::run(&context, &get).await,
             Command::Cat(cat) => get::run(&context, &cat.into()).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
-            Command::Status => status::run(&context).await,
+            Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),

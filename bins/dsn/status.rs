@@ -1,10 +1,17 @@
-//! `dsn status`: the farmer that runs in this folder.
+//! `dsn status`: the farmer that runs in this folder, on demand with a count of everything in its store.
 
-use dsn_cli::{Exit, Failure, human_bytes, print_line};
+use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_farmer::FarmerStatus;
+use dsn_store::SpaceCheck;
 use serde::{Deserialize, Serialize};
 
-use crate::{context::Context, control};
+use crate::{args::Status, context::Context, control};
+
+/// What a farmer is asked for its [`StatusJson`].
+pub(crate) const QUESTION: &str = "status";
+
+/// What it is asked for a [`StatusAnswer`] with a count.
+pub(crate) const COUNT_QUESTION: &str = "status --verify-space";
 
 /// A farmer's state as it crosses its socket and as `--json` shows it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +27,47 @@ pub(crate) struct StatusJson {
     served_bytes: u64,
     damaged_pieces: u64,
     listen: Vec<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    count: Option<SpaceCount>,
+}
+
+/// What a full count of the store found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SpaceCount {
+    counted_bytes: u64,
+    counted_pieces: u64,
+    /// Whether the counters said the same at the same instant, of locators too.
+    space_exact: bool,
+}
+
+/// What comes of a question with a count.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum StatusAnswer {
+    Status(StatusJson),
+    Uncounted { uncounted: String },
+}
+
+impl From<SpaceCheck> for SpaceCount {
+    fn from(SpaceCheck { counted, counter }: SpaceCheck) -> Self {
+        let (counted_bytes, counted_pieces) = (counted.used_bytes, counted.pieces);
+        Self { counted_bytes, counted_pieces, space_exact: counted == counter }
+    }
+}
+
+impl SpaceCount {
+    fn shown(&self) -> String {
+        let exact = if self.space_exact { "exact" } else { "not exact" };
+        format!("{exact}, {} pieces, {} counted", self.counted_pieces, human_bytes(self.counted_bytes))
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.space_exact {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Integrity, "the farmer's store does not hold what its counters say")
+            .hint("what it holds is served; start the farmer anew in an empty folder if this stays, and report it"))
+    }
 }
 
 impl StatusJson {
@@ -36,7 +84,29 @@ impl StatusJson {
             served_bytes: status.served_bytes,
             damaged_pieces: status.damaged_pieces,
             listen,
+            count: None,
         }
+    }
+
+    pub(crate) fn with(self, count: SpaceCount) -> Self {
+        Self { count: Some(count), ..self }
+    }
+
+    fn print(&self) {
+        let used = format!("{} in {} pieces", human_bytes(self.used_bytes), self.pieces);
+        let mut rows =
+            vec![("peer id", self.peer_id.clone()), ("lent", human_bytes(self.reserved_bytes)), ("used", used)];
+        rows.extend(self.count.as_ref().map(|count| ("space", count.shown())));
+        rows.extend([
+            ("free", human_bytes(self.free_bytes)),
+            ("locators", self.locators.to_string()),
+            ("peers", self.peers.to_string()),
+            ("received", format!("{} since the start", human_bytes(self.received_bytes))),
+            ("served", format!("{} since the start", human_bytes(self.served_bytes))),
+            ("damaged", format!("{} pieces since the start", self.damaged_pieces)),
+            ("listening on", self.listen.join(" ")),
+        ]);
+        rows.iter().for_each(|(name, value)| print_line(&format!("{name:<13} {value}")));
     }
 }
 
@@ -46,25 +116,20 @@ fn no_farmer(context: &Context) -> Failure {
         .hint("start one with `dsn farm --storage SIZE`, or name its folder with --dir DIR")
 }
 
-pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    let answer = control::ask(&context.folder, "status").await.ok_or_else(|| no_farmer(context))?;
+pub(crate) async fn run(context: &Context, args: &Status) -> Result<(), Failure> {
+    let question = if args.verify_space { COUNT_QUESTION } else { QUESTION };
+    let answer = control::ask(&context.folder, question).await.ok_or_else(|| no_farmer(context))?;
+    let answer = serde_json::from_str(&answer).map_err(|error| Failure::of(Exit::Internal, &error))?;
+    let status = match answer {
+        StatusAnswer::Status(status) => status,
+        StatusAnswer::Uncounted { uncounted } => {
+            return Err(Failure::new(Exit::Disk, uncounted).named("the farmer could not count its space"));
+        }
+    };
     if context.json {
-        print_line(&answer);
-        return Ok(());
+        print_json(&status);
+    } else {
+        status.print();
     }
-    let status: StatusJson = serde_json::from_str(&answer).map_err(|error| Failure::of(Exit::Internal, &error))?;
-    let rows = [
-        ("peer id", status.peer_id),
-        ("lent", human_bytes(status.reserved_bytes)),
-        ("used", format!("{} in {} pieces", human_bytes(status.used_bytes), status.pieces)),
-        ("free", human_bytes(status.free_bytes)),
-        ("locators", status.locators.to_string()),
-        ("peers", status.peers.to_string()),
-        ("received", format!("{} since the start", human_bytes(status.received_bytes))),
-        ("served", format!("{} since the start", human_bytes(status.served_bytes))),
-        ("damaged", format!("{} pieces since the start", status.damaged_pieces)),
-        ("listening on", status.listen.join(" ")),
-    ];
-    rows.iter().for_each(|(name, value)| print_line(&format!("{name:<13} {value}")));
-    Ok(())
+    status.count.map_or(Ok(()), |count| count.check())
 }

@@ -4,7 +4,11 @@ use dsn_core::ports::Network;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Running;
-use crate::{control, peers::PeerJson, status::StatusJson};
+use crate::{
+    control,
+    peers::PeerJson,
+    status::{self, SpaceCount, StatusAnswer, StatusJson},
+};
 
 /// Waits for a command; without a socket, for ever. Safe to drop.
 pub(super) async fn accept(control: Option<&UnixListener>) -> Option<UnixStream> {
@@ -14,22 +18,36 @@ pub(super) async fn accept(control: Option<&UnixListener>) -> Option<UnixStream>
     }
 }
 
-/// Answers a command.
+/// Answers a command. Others are answered meanwhile.
 pub(super) async fn serve(running: &Running, stream: UnixStream) {
     control::serve(stream, async |question| answer(running, question).await).await;
 }
 
 async fn answer(running: &Running, question: &str) -> String {
-    let known = running.node.known_nodes().await.unwrap_or_default();
-    let local = running.node.local_id();
     match question {
-        "status" => {
-            let peers = known.iter().filter(|node| node.connected && node.node != local).count();
-            let (listen, status) = (running.node.listen_addrs(), running.farmer.status());
-            serde_json::to_string(&StatusJson::new(local.to_string(), peers, listen, &status))
+        status::QUESTION => serde_json::to_string(&status_now(running).await),
+        status::COUNT_QUESTION => serde_json::to_string(&counted(running).await),
+        "peers" => {
+            let known = running.node.known_nodes().await.unwrap_or_default();
+            serde_json::to_string(&known.into_iter().map(PeerJson::from).collect::<Vec<_>>())
         }
-        "peers" => serde_json::to_string(&known.into_iter().map(PeerJson::from).collect::<Vec<_>>()),
         _ => Ok("null".to_owned()),
     }
     .expect("numbers and texts are JSON")
+}
+
+async fn status_now(running: &Running) -> StatusJson {
+    let known = running.node.known_nodes().await.unwrap_or_default();
+    let local = running.node.local_id();
+    let peers = known.iter().filter(|node| node.connected && node.node != local).count();
+    StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status())
+}
+
+/// One count at a time: each takes one of the store's few reads for as long as it lasts.
+async fn counted(running: &Running) -> StatusAnswer {
+    let _only_one = running.counting.lock().await;
+    match running.store.verify_space().await {
+        Ok(check) => StatusAnswer::Status(status_now(running).await.with(SpaceCount::from(check))),
+        Err(error) => StatusAnswer::Uncounted { uncounted: error.to_string() },
+    }
 }

@@ -129,10 +129,15 @@ impl RocksStore {
     ///
     /// # Errors
     /// [`StoreError::Closed`] too when the store is closed, or opened anew after a failed write, meanwhile. Dropping the
-    /// future does not stop it.
+    /// future stops it.
     pub async fn verify_space(&self) -> Result<SpaceCheck, StoreError> {
         let slot = Arc::clone(&self.inner.slot);
-        self.read(move |database| verify::check(database, &|| slot.is_wanted())).await
+        let asker = Arc::new(());
+        let asked = Arc::downgrade(&asker);
+        let is_wanted = move || slot.is_wanted() || asked.strong_count() == 0;
+        let counted = self.read(move |database| verify::check(database, &is_wanted)).await;
+        drop(asker); // held until here, or until this future is dropped
+        counted
     }
 
     /// Finishes what is queued and running, closes the database and lets go of its lock. Calls after it fail with
