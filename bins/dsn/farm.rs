@@ -6,7 +6,7 @@ mod store;
 
 use std::{sync::Arc, time::Duration};
 
-use dsn_cli::{Failure, Key, print_json, print_line};
+use dsn_cli::{Failure, Key, try_print_line};
 use dsn_core::{identity::Identity, ports::Network};
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node, address_to_bytes};
@@ -56,8 +56,8 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     let served = serve_until(stop, context, &running).await;
     running.node.shutdown().await;
     running.farmer.stop();
-    let closed = store::close(&running.store).await;
-    served.and(closed)
+    store::close(&running.store).await;
+    served
 }
 
 async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
@@ -85,7 +85,7 @@ async fn start(context: &Context, options: FarmerOptions, identity: Identity) ->
         Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default() }),
         Err(error) => {
             farmer.stop();
-            store::close(&store).await?;
+            store::close(&store).await;
             Err(failures::net(&error))
         }
     }
@@ -99,12 +99,12 @@ fn announce(context: &Context, running: &Running) -> Result<(), Failure> {
     let peer_id = running.node.local_id().to_string();
     RunningFarmer { peer_id: peer_id.clone(), listen: listen.clone(), pid: std::process::id() }
         .leave(&context.folder)?;
-    if context.json {
-        print_json(&json!({"event": "ready", "peer_id": peer_id, "listen": listen}));
+    let ready = if context.json {
+        json!({"event": "ready", "peer_id": peer_id, "listen": listen}).to_string()
     } else {
-        print_line(&format!("ready {peer_id} {}", listen.join(" ")));
-    }
-    Ok(())
+        format!("ready {peer_id} {}", listen.join(" "))
+    };
+    Ok(try_print_line(&ready)?)
 }
 
 async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running: &Running) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::terminal::note;
+use crate::terminal::{READER_GONE, ReaderGone, note};
 
 /// What every bug of ours asks for.
 const REPORT_HINT: &str = "this is a bug of dsn: please report it, with the command and these lines";
@@ -33,6 +33,8 @@ pub enum Exit {
     AlreadyRunning = 10,
     /// Ctrl-C or SIGTERM.
     Interrupted = 130,
+    /// Nobody reads the results any more.
+    ReaderGone = READER_GONE,
 }
 
 /// A failed command.
@@ -57,7 +59,7 @@ struct JsonFailure {
 }
 
 impl Exit {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Internal,
         Self::Usage,
         Self::NotFound,
@@ -69,7 +71,14 @@ impl Exit {
         Self::Configuration,
         Self::AlreadyRunning,
         Self::Interrupted,
+        Self::ReaderGone,
     ];
+}
+
+impl From<ReaderGone> for Failure {
+    fn from(ReaderGone: ReaderGone) -> Self {
+        Self::new(Exit::ReaderGone, "nobody reads the results")
+    }
 }
 
 impl Failure {
@@ -113,8 +122,11 @@ impl Failure {
         Some(Self { exit, error, caused_by, hint })
     }
 
-    /// Tells it: on stderr, in lines or as JSON.
+    /// Tells it: on stderr, in lines or as JSON. That its reader has gone is no news to whoever closed the pipe.
     pub fn report(&self, json: bool) {
+        if self.exit == Exit::ReaderGone {
+            return;
+        }
         let note_lines = |text: String| text.lines().for_each(note);
         note_lines(if json { self.to_json() } else { self.to_lines() });
     }

@@ -15,4 +15,6 @@ pub use nearest::nearest;
 pub use progress::{Bars, Phase};
 pub use settings::{ConfigFile, Key, Layer, Origin, Settings, SettingsError};
 pub use size::{ByteSizeError, human_bytes, parse_size};
-pub use terminal::{note, print_json, print_line, print_raw, stderr_is_terminal, stdout_is_terminal};
+pub use terminal::{
+    ReaderGone, note, print_json, print_line, print_raw, stderr_is_terminal, stdout_is_terminal, try_print_line,
+};
