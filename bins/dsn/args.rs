@@ -1,8 +1,17 @@
-//! The arguments of every command, as `dsn --help` shows them. Parsed here, understood where they are used.
+//! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs` and
+//! `args/files.rs`. Parsed here, understood where it is used.
+
+mod farmers;
+mod files;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub(crate) use self::{
+    farmers::{Demo, Devnet, Farm, Status},
+    files::{Cat, Get, Put, Stat},
+};
 
 /// Store a file on a network of farmers and get it back, bit for bit, while machines fail.
 #[derive(Debug, Parser)]
@@ -79,93 +88,6 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Print the manual page
     Man,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Demo {
-    /// The file to use (default: 64 MiB of made-up bytes)
-    pub(crate) file: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Devnet {
-    /// Farmers to run
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub(crate) farmers: u16,
-    /// Space each of them lends
-    #[arg(long, value_name = "SIZE", default_value = "10GiB")]
-    pub(crate) storage: String,
-    /// Space each of them leaves free on the disk
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) disk_reserve: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Farm {
-    /// Space to lend, such as 100GiB
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) storage: Option<String>,
-    /// Where to listen, such as /ip4/0.0.0.0/tcp/4100; may be given several times
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) listen: Vec<String>,
-    /// Space to leave free on the disk (default: 5 % of it, at least 2 GiB)
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) disk_reserve: Option<String>,
-    /// End when standard input does: for a parent process that may be killed
-    #[arg(long, hide = true)]
-    pub(crate) with_parent: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Status {
-    /// Count everything in the store and compare; takes as long as reading all of it
-    #[arg(long)]
-    pub(crate) verify_space: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Put {
-    /// The file to store; - for standard input
-    pub(crate) path: PathBuf,
-    /// How many machines may fail: low, normal or high
-    #[arg(long, value_name = "CLASS")]
-    pub(crate) redundancy: Option<String>,
-    /// Store even if no machine may fail
-    #[arg(long)]
-    pub(crate) allow_unsafe: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Get {
-    /// The file's CID
-    pub(crate) cid: String,
-    /// Where to write it; - for standard output (default: the CID)
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Keep what was fetched when the disk fills up
-    #[arg(long)]
-    pub(crate) keep_partial: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Cat {
-    /// The file's CID
-    pub(crate) cid: String,
-}
-
-impl From<Cat> for Get {
-    fn from(cat: Cat) -> Self {
-        Self { cid: cat.cid, output: Some("-".into()), force: false, keep_partial: false }
-    }
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Stat {
-    /// The file's CID
-    pub(crate) cid: String,
 }
 
 #[derive(Debug, clap::Args)]

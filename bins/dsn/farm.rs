@@ -2,26 +2,24 @@
 
 mod lend;
 mod questions;
+mod start;
 mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use dsn_cli::{Failure, Key, try_print_line};
-use dsn_core::{identity::Identity, ports::Network};
-use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
-use dsn_net::{NetOptions, Node, address_to_bytes};
-use dsn_store::RocksStore;
+use dsn_core::ports::Network;
+use dsn_net::address_to_bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
+use self::start::Running;
 use crate::{
     args::Farm,
     context::Context,
     control::{self, RunningFarmer},
-    failures,
     interrupt::Interrupts,
-    runtime::{SystemEnvironment, ThreadCompute},
     session,
 };
 
@@ -31,22 +29,13 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// Commands on this machine that are answered at once.
 const QUESTIONS_AT_ONCE: usize = 16;
 
-/// A farmer and all it runs on.
-struct Running {
-    farmer: Arc<Farmer>,
-    node: Node,
-    store: RocksStore,
-    /// Held by whoever has everything counted.
-    counting: tokio::sync::Mutex<()>,
-}
-
 pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     context.folder.open()?;
     let options = lend::options(context)?;
     let identity = context.folder.key("farmer.key")?;
     let _lock = context.folder.lock_farmer()?;
-    let running = start(context, options, identity).await?;
+    let running = start::start(context, options, identity).await?;
     let stop = async {
         tokio::select! {
             () = interrupts.wait() => {}
@@ -58,37 +47,6 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     running.farmer.stop();
     store::close(&running.store).await;
     served
-}
-
-async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
-    let bootstrap = context.settings.list(Key::NetworkBootstrap);
-    let network_name = context.network_name()?;
-    let net = NetOptions {
-        serve: true,
-        listen: context.settings.list(Key::FarmListen),
-        mdns: session::mdns(context, &bootstrap)?,
-        bootstrap,
-        remembered: session::remembered(context),
-        ..NetOptions::new(identity.clone(), network_name.clone())
-    };
-    let store = store::open(&context.folder.path("store"), options.reserved_bytes).await?;
-    let parts = FarmerParts {
-        store: Arc::new(store.clone()),
-        disk: Arc::new(lend::FolderDisk::of(&context.folder)),
-        compute: Arc::new(ThreadCompute::new()),
-        environment: Arc::new(SystemEnvironment),
-        identity,
-        network_name,
-    };
-    let farmer = Arc::new(Farmer::new(parts, options));
-    match Node::start(net, Arc::clone(&farmer) as _).await {
-        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default() }),
-        Err(error) => {
-            farmer.stop();
-            store::close(&store).await;
-            Err(failures::net(&error))
-        }
-    }
 }
 
 /// Says where the farmer is to be found.

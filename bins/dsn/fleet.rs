@@ -1,21 +1,12 @@
 //! Farmers as child processes on this machine, for `devnet` and `demo`. A child ends with its parent, however that ends:
 //! it watches a pipe that the parent holds.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+mod launch;
 
-use dsn_cli::{Exit, Failure, note};
-use serde::Deserialize;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStderr, Command},
-};
+use std::{path::PathBuf, time::Duration};
 
-/// A farmer is up within this time, or something is wrong.
-const READY_WAIT: Duration = Duration::from_secs(60);
+use dsn_cli::{Exit, Failure};
+use tokio::process::Child;
 
 /// A farmer told to stop gets this long to do so.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -36,12 +27,6 @@ pub(crate) struct FleetOptions {
     pub(crate) storage: String,
     pub(crate) disk_reserve: Option<String>,
     pub(crate) network: String,
-}
-
-#[derive(Deserialize)]
-struct Ready {
-    peer_id: String,
-    listen: Vec<String>,
 }
 
 impl Member {
@@ -66,9 +51,9 @@ impl Member {
 
 /// Starts the farmers: the first alone, the others with its address.
 pub(crate) async fn start(options: &FleetOptions) -> Result<Vec<Member>, Failure> {
-    let mut members = vec![start_one(options, 0, None).await?];
+    let mut members = vec![launch::start_one(options, 0, None).await?];
     let first = members[0].listen.first().cloned();
-    let others = (1..options.farmers).map(|index| start_one(options, index, first.as_deref()));
+    let others = (1..options.farmers).map(|index| launch::start_one(options, index, first.as_deref()));
     for member in futures::future::join_all(others).await {
         members.push(member?);
     }
@@ -78,59 +63,4 @@ pub(crate) async fn start(options: &FleetOptions) -> Result<Vec<Member>, Failure
 /// Stops all that still run.
 pub(crate) async fn stop(members: &mut [Member]) {
     futures::future::join_all(members.iter_mut().map(Member::stop)).await;
-}
-
-async fn start_one(options: &FleetOptions, index: u16, bootstrap: Option<&str>) -> Result<Member, Failure> {
-    let dir = options.root.join(format!("farmer-{index:03}"));
-    let failed = |error: String| Failure::new(Exit::Internal, error).named(format!("farmer {index} did not start"));
-    let mut command = command(options, &dir, bootstrap).map_err(|error| failed(error.to_string()))?;
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    let (output, errors) = (child.stdout.take(), child.stderr.take());
-    let (output, errors) = output.zip(errors).ok_or_else(|| failed("it has no output".into()))?;
-    let mut line = String::new();
-    let read = tokio::time::timeout(READY_WAIT, BufReader::new(output).read_line(&mut line)).await;
-    read.map_err(|_| failed(format!("it said nothing for {} s", READY_WAIT.as_secs())))?
-        .map_err(|error| failed(error.to_string()))?;
-    let mut errors = BufReader::new(errors).lines();
-    if let Ok(Ready { peer_id, listen }) = serde_json::from_str(&line) {
-        tokio::spawn(async move { while pass_on(&mut errors).await.is_ok_and(|line| line.is_some()) {} });
-        return Ok(Member { dir, peer_id, listen, child });
-    }
-    while let Ok(Some(line)) = pass_on(&mut errors).await {
-        if let Some(failure) = Failure::from_json(&line) {
-            return Err(failure.named(format!("farmer {index} did not start")));
-        }
-    }
-    Err(failed("it did not say why".into()))
-}
-
-/// What a farmer says to people is said here too; an error it ends with is for its parent to tell.
-async fn pass_on(errors: &mut Lines<BufReader<ChildStderr>>) -> std::io::Result<Option<String>> {
-    let line = errors.next_line().await?;
-    if let Some(line) = line.as_deref().filter(|line| Failure::from_json(line).is_none()) {
-        note(line);
-    }
-    Ok(line)
-}
-
-fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("farm").arg("--json").arg("--with-parent");
-    command.arg("--dir").arg(dir).args(["--storage", &options.storage, "--network", &options.network]);
-    command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]);
-    if let Some(reserve) = &options.disk_reserve {
-        command.args(["--disk-reserve", reserve]);
-    }
-    if let Some(bootstrap) = bootstrap {
-        command.args(["--bootstrap", bootstrap]);
-    }
-    // The children know each other; whatever this shell is set to is not theirs.
-    for variable in ["DSN_BOOTSTRAP", "DSN_LISTEN", "DSN_STORAGE", "DSN_DISK_RESERVE", "DSN_CONFIG", "DSN_DIR"] {
-        command.env_remove(variable);
-    }
-    command.env("DSN_MDNS", "false");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    // Ctrl-C is for the parent, which stops its children in order.
-    command.process_group(0);
-    Ok(command)
 }

@@ -16,10 +16,10 @@ use dsn_core::{
 };
 
 use crate::{
+    counters::Counters,
     custodian::Custodian,
     grants::Grants,
     options::{Disk, FarmerOptions},
-    status::Counters,
 };
 
 /// What a farmer is made of.

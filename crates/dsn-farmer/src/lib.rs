@@ -4,6 +4,7 @@
 //! Invariant: a receipt is signed only after the store has said that the piece is durable, and a locator is acknowledged
 //! only after it is.
 
+mod counters;
 mod custodian;
 mod farmer;
 mod grants;

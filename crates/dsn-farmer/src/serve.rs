@@ -16,9 +16,9 @@ use dsn_core::{
 };
 
 use crate::{
+    counters::Counters,
     farmer::Farmer,
     grants::{Carried, Grant, Grants},
-    status::Counters,
 };
 
 /// When no more leaves can be given, ask again after this long.

@@ -1,16 +1,8 @@
-//! What a farmer has done since it started, for `dsn status`.
+//! What a farmer is and has done, for `dsn status`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::farmer::Farmer;
-
-/// Counts since the start.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) received_bytes: AtomicU64,
-    pub(crate) served_bytes: AtomicU64,
-    pub(crate) damaged_pieces: AtomicU64,
-}
 
 /// A farmer's state now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +23,6 @@ pub struct FarmerStatus {
     pub served_bytes: u64,
     /// Pieces found damaged since the start.
     pub damaged_pieces: u64,
-}
-
-impl Counters {
-    pub(crate) fn add(counter: &AtomicU64, bytes: usize) {
-        counter.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
 }
 
 impl Farmer {

@@ -1,0 +1,58 @@
+//! Puts a farmer together: its store, its ports, its node. Not here: what it does once it runs.
+
+use std::sync::Arc;
+
+use dsn_cli::{Failure, Key};
+use dsn_core::identity::Identity;
+use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
+use dsn_net::{NetOptions, Node};
+use dsn_store::RocksStore;
+
+use super::{lend, store};
+use crate::{
+    context::Context,
+    failures,
+    runtime::{SystemEnvironment, ThreadCompute},
+    session,
+};
+
+/// A farmer and all it runs on.
+pub(super) struct Running {
+    pub(super) farmer: Arc<Farmer>,
+    pub(super) node: Node,
+    pub(super) store: RocksStore,
+    /// Held by whoever has everything counted.
+    pub(super) counting: tokio::sync::Mutex<()>,
+}
+
+/// Opens the store and starts the node; nothing is left running when that fails.
+pub(super) async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
+    let bootstrap = context.settings.list(Key::NetworkBootstrap);
+    let network_name = context.network_name()?;
+    let net = NetOptions {
+        serve: true,
+        listen: context.settings.list(Key::FarmListen),
+        mdns: session::mdns(context, &bootstrap)?,
+        bootstrap,
+        remembered: session::remembered(context),
+        ..NetOptions::new(identity.clone(), network_name.clone())
+    };
+    let store = store::open(&context.folder.path("store"), options.reserved_bytes).await?;
+    let parts = FarmerParts {
+        store: Arc::new(store.clone()),
+        disk: Arc::new(lend::FolderDisk::of(&context.folder)),
+        compute: Arc::new(ThreadCompute::new()),
+        environment: Arc::new(SystemEnvironment),
+        identity,
+        network_name,
+    };
+    let farmer = Arc::new(Farmer::new(parts, options));
+    match Node::start(net, Arc::clone(&farmer) as _).await {
+        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default() }),
+        Err(error) => {
+            farmer.stop();
+            store::close(&store).await;
+            Err(failures::net(&error))
+        }
+    }
+}
