@@ -22,6 +22,7 @@ use dsn_core::{
     manifest::{ChunkList, Manifest, level_for},
     network_name::NetworkName,
     node_id::{NodeId, Position, closest},
+    placement::{Candidate, rendezvous},
     receipt::{Receipt, ReceiptBody, VerifiedReceipt},
     record::{FarmerRecord, RecordBody, Role},
     redundancy::Class,
@@ -309,13 +310,34 @@ fn names() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 5] {
+/// The order in which chunks prefer farmers, of one weight and of many: put, repair and every machine must agree on it.
+fn preferences() -> String {
+    let mut text = String::new();
+    for (name, class_of) in [("equal", (|_| 40) as fn(u8) -> u8), ("weighted", |seed| 38 + seed % 3)] {
+        let candidate = |seed| {
+            let (node, space_class) = (identity(seed).node_id(), class_of(seed));
+            Candidate { node, space_class, domain: None }
+        };
+        let candidates: Vec<_> = (1..=24).map(candidate).collect();
+        for seed in 0..4_u32 {
+            let chunk = ChunkId(Hash::of(&seed.to_be_bytes()));
+            writeln!(text, "weights {name}\nchunk {chunk}").expect("a text grows");
+            for candidate in rendezvous(chunk, &candidates) {
+                writeln!(text, "farmer {} {}", candidate.space_class, candidate.node).expect("a text grows");
+            }
+        }
+    }
+    text
+}
+
+fn texts() -> [(&'static str, String); 6] {
     [
         ("cids.txt", cids()),
         ("manifests.txt", manifests()),
         ("names.txt", names()),
         ("pieces-1000.txt", pieces(1000)),
         ("pieces-1048577.txt", pieces((1 << 20) + 1)),
+        ("preferences.txt", preferences()),
     ]
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Weighted rendezvous: a farmer's score is -ln(h) / w with h the hash of (chunk, farmer) as a fraction and w its weight;
 //! the lowest scores win, and a farmer of twice the weight wins twice as often (Schindelhauer and Schomaker, "Weighted
-//! distributed hash tables", SPAA 2005).
+//! distributed hash tables", SPAA 2005). Vectors: `tests/vectors/preferences.txt`.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
