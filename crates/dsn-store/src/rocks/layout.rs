@@ -231,6 +231,28 @@ mod tests {
         }
     }
 
+    /// Half of them with what a value needs to be read: a class, a length that is possible, no index that is none.
+    #[test]
+    fn arbitrary_values_are_what_they_encode_to_or_nothing() {
+        let mut read = 0;
+        for seed in 0..20_000_u32 {
+            let mut value = [Hash::of(&seed.to_be_bytes()).0, Hash::of(&seed.to_le_bytes()).0].concat();
+            let len = if seed % 2 == 0 { 13 } else { usize::from(value[63]) % 41 };
+            if seed % 2 == 0 {
+                value[0] %= 4;
+                value[1..3].fill(0);
+                value[5..7].fill(0);
+            }
+            let value = &value[..len];
+            if let Some(entry) = ChunkEntry::decode(value) {
+                assert_eq!(entry.encode(), value);
+                read += entry.bytes().min(1);
+            }
+            assert!(Counters::decode(value).is_none_or(|counters| counters.encode() == value));
+        }
+        assert!(read > 5_000, "of 10,000, three quarters have a class: {read}");
+    }
+
     #[test]
     fn keys_have_the_bytes_of_the_table() {
         assert_eq!(piece_key(CHUNK, 47), [&[7; 32][..], &[47]].concat()[..]);
