@@ -6,7 +6,7 @@
 //! Every vector of bytes is also decoded and encoded again, to the same bytes. All inputs are fixed: keys are seeds of one
 //! repeated byte, contents come from [`content`].
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
@@ -99,7 +99,7 @@ fn root_chunk() -> EncodedChunk {
     encode(Code::Rep, BytesMut::from(&Manifest::Inline(Bytes::from_static(b"hello")).encode()[..]))
 }
 
-fn receipt(farmer: &Identity, chunk: &Descriptor, until: Option<u64>) -> VerifiedReceipt {
+fn receipt(farmer: &Identity, chunk: &Descriptor, until: Option<NonZeroU64>) -> VerifiedReceipt {
     let indices = chunk.all_indices().minus(IndexSet::from_bits(0xf0f0).expect("bits below 48"));
     let (network, chunk, seq) = (network(), chunk.id(), 300);
     let farmer_id = farmer.node_id();
@@ -123,7 +123,7 @@ fn locator() -> Locator {
     let chunk = data_chunk().descriptor;
     let mut locator = VerifiedLocator::new(chunk.clone());
     locator.insert(receipt(&identity(1), &chunk, None));
-    locator.insert(receipt(&identity(2), &chunk, Some(NOW + 90 * 86_400)));
+    locator.insert(receipt(&identity(2), &chunk, NonZeroU64::new(NOW + 90 * 86_400)));
     locator.to_locator()
 }
 
@@ -140,7 +140,7 @@ fn objects() -> Vec<Vector> {
     let of = |name, bytes, again| Vector { name, bytes, again };
     let chunk = data_chunk().descriptor;
     let inline = |bytes| Manifest::Inline(bytes).encode();
-    let bound = receipt(&identity(2), &chunk, Some(NOW + 90 * 86_400));
+    let bound = receipt(&identity(2), &chunk, NonZeroU64::new(NOW + 90 * 86_400));
     vec![
         of("descriptor-rs", chunk.encoded().clone(), descriptor),
         of("descriptor-rep", root_chunk().descriptor.encoded().clone(), descriptor),

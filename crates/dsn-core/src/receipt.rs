@@ -1,6 +1,8 @@
 //! A farmer's signed word: "I hold these pieces of this chunk, fsynced". A [`Receipt`] is what came in; only
 //! [`Receipt::verify`] makes a [`VerifiedReceipt`], and only those are counted or kept in a locator.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use dsn_proto as proto;
 use prost::Message;
@@ -34,8 +36,8 @@ pub struct ReceiptBody {
     pub seq: u64,
     /// When it was signed, in Unix seconds.
     pub issued: u64,
-    /// Until when it holds, in Unix seconds; none: without end.
-    pub until: Option<u64>,
+    /// Until when it holds, in Unix seconds; none: without end. Never 0, which is how bytes say "none".
+    pub until: Option<NonZeroU64>,
 }
 
 /// A well-formed receipt whose signature nobody has checked yet.
@@ -78,7 +80,7 @@ pub enum ReceiptError {
         /// Unix seconds.
         issued: u64,
         /// Unix seconds.
-        until: Option<u64>,
+        until: Option<NonZeroU64>,
     },
 }
 
@@ -107,7 +109,7 @@ impl ReceiptBody {
             class: self.class.number(),
             seq: self.seq,
             issued: self.issued,
-            until: self.until.unwrap_or(0),
+            until: self.until.map_or(0, NonZeroU64::get),
         };
         let signed = identity.sign(Domain::Receipt, message.encode_to_vec().into());
         VerifiedReceipt(Receipt { body: self, signed })
@@ -127,7 +129,7 @@ impl ReceiptBody {
             class: Class::from_number(message.class)?,
             seq: message.seq,
             issued: message.issued,
-            until: (message.until != 0).then_some(message.until),
+            until: NonZeroU64::new(message.until),
         })
     }
 }
@@ -154,7 +156,7 @@ impl Receipt {
             return Err(ReceiptError::Indices);
         }
         let now = context.now;
-        if *issued > now.saturating_add(CLOCK_SKEW_SECS) || until.is_some_and(|until| until < now) {
+        if *issued > now.saturating_add(CLOCK_SKEW_SECS) || until.is_some_and(|until| until.get() < now) {
             return Err(ReceiptError::Expired { now, issued: *issued, until: *until });
         }
         self.signed.verify(Domain::Receipt, *farmer)?;

@@ -1,5 +1,7 @@
 //! What the property tests draw from: valid objects of every kind, and ways to spoil their bytes. Only in tests.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index, strategy::Union};
 
@@ -55,7 +57,11 @@ pub(crate) fn farmer() -> impl Strategy<Value = Identity> {
 /// A receipt that counts in [`network`] at [`NOW`] for a chunk described so.
 pub(crate) fn receipt_for(descriptor: &Descriptor) -> impl Strategy<Value = VerifiedReceipt> + use<> {
     let (chunk, all) = (descriptor.id(), descriptor.all_indices());
-    let times = (0u64..4, NOW - 10..=NOW, proptest::option::of(NOW..=u64::MAX));
+    let times = (
+        0u64..4,
+        NOW - 10..=NOW,
+        proptest::option::of((NOW..=u64::MAX).prop_map(|until| NonZeroU64::new(until).expect("after 1970"))),
+    );
     (farmer(), indices(), class(), times).prop_map(move |(farmer, indices, class, (seq, issued, until))| {
         let indices = if indices.and(all).is_empty() { IndexSet::one(0) } else { indices.and(all) };
         let body =

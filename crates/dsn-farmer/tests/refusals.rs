@@ -1,9 +1,12 @@
 //! What a farmer does not take: pieces that are not what was agreed, and receipts that are not true. Whatever is refused
 //! leaves no trace.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
@@ -210,7 +213,7 @@ async fn only_true_receipts_are_kept() {
     let good = setting.receipt(&holder);
     for (receipt, signer, why) in [
         (good.clone(), &liar, "forged, or of another farmer"),
-        (ReceiptBody { until: Some(NOW - 1), ..good.clone() }, &holder, "expired"),
+        (ReceiptBody { until: NonZeroU64::new(NOW - 1), ..good.clone() }, &holder, "expired"),
         (ReceiptBody { issued: NOW + 86_400, ..good.clone() }, &holder, "dated in the future"),
         (ReceiptBody { network: name("other"), ..good.clone() }, &holder, "replayed from another network"),
     ] {

@@ -1,5 +1,7 @@
 //! What a locator keeps: true receipts only, the newest of each farmer, whatever the order in which they come.
 
+use std::num::NonZeroU64;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -47,7 +49,7 @@ fn receipts_that_do_not_count_are_dropped() {
         ("forged", body(&alice).sign(&bob).into_receipt()),
         ("other network", changed(|b| b.network = "other".parse().expect("valid"))),
         ("other chunk", ReceiptBody { chunk: other, ..body(&alice) }.sign(&alice).into_receipt()),
-        ("expired", changed(|b| b.until = Some(NOW - 1))),
+        ("expired", changed(|b| b.until = NonZeroU64::new(NOW - 1))),
         ("of the future", changed(|b| b.issued = NOW + CLOCK_SKEW_SECS + 1)),
     ];
     let good = body(&bob).sign(&bob);

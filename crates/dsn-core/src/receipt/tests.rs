@@ -19,7 +19,7 @@ fn body(farmer: &Identity) -> ReceiptBody {
         class: Class::Normal,
         seq: 7,
         issued: NOW,
-        until: Some(NOW),
+        until: NonZeroU64::new(NOW),
     }
 }
 
@@ -49,9 +49,21 @@ fn receipts_of_another_network_chunk_or_time_do_not_count() {
     assert_eq!(network, ReceiptError::Network { found: other });
     let chunk = ChunkId(crate::hash::Hash::of(b"other"));
     assert_eq!(verify_changed(|b| b.chunk = chunk), Err(ReceiptError::Chunk { found: chunk }));
-    for (issued, until) in [(NOW, Some(NOW - 1)), (NOW + CLOCK_SKEW_SECS + 1, None), (u64::MAX, None)] {
+    for (issued, until) in [(NOW, NonZeroU64::new(NOW - 1)), (NOW + CLOCK_SKEW_SECS + 1, None), (u64::MAX, None)] {
         let error = verify_changed(|b| (b.issued, b.until) = (issued, until)).expect_err("not valid now");
         assert_eq!(error, ReceiptError::Expired { now: NOW, issued, until });
+    }
+}
+
+/// The bytes have 0 for "no end", so an end at 0 would never come; the type has no such end.
+#[test]
+fn every_end_that_can_be_signed_is_read_back_and_comes() {
+    for until in [None, NonZeroU64::new(1), NonZeroU64::new(NOW), Some(NonZeroU64::MAX)] {
+        let farmer = Identity::from_seed([1; 32]);
+        let receipt = ReceiptBody { until, ..body(&farmer) }.sign(&farmer).into_receipt();
+        let read = Receipt::decode(&receipt.encode()).expect("ours");
+        assert_eq!(read.body().until, until);
+        assert_eq!(verify(read).is_ok(), until.is_none_or(|until| until.get() >= NOW), "{until:?}");
     }
 }
 
