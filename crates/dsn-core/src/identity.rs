@@ -23,6 +23,8 @@ pub enum Domain {
     Record,
     /// An owner's leave for a node to put on its behalf.
     Owner,
+    /// An owner's word how long a file is to be kept.
+    Lease,
 }
 
 impl Domain {
@@ -31,6 +33,7 @@ impl Domain {
             Self::Receipt => b"dsn receipt v1\0",
             Self::Record => b"dsn farmer record v1\0",
             Self::Owner => b"dsn owner v1\0",
+            Self::Lease => b"dsn lease v1\0",
         }
     }
 

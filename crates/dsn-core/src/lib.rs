@@ -2,14 +2,18 @@
 //! bytes, where pieces go, and the ports through which everything else reaches the world. No runtime, no I/O, no clock and
 //! no randomness of its own: time and randomness are arguments.
 
+pub mod audit;
 pub mod chunk;
 pub mod cid;
 pub mod descriptor;
+pub mod durability;
 pub mod erasure;
 pub mod hash;
 pub mod identity;
 pub mod index_set;
+pub mod lease;
 pub mod limits;
+pub mod liveness;
 pub mod locator;
 pub mod manifest;
 pub mod network_name;
@@ -20,6 +24,7 @@ pub mod ports;
 pub mod receipt;
 pub mod record;
 pub mod redundancy;
+pub mod repair;
 pub mod rpc;
 #[cfg(test)]
 mod testing;

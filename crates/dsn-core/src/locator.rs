@@ -36,6 +36,15 @@ pub struct VerifiedLocator {
     receipts: BTreeMap<NodeId, VerifiedReceipt>,
 }
 
+/// Enough of a locator to tell whether another node has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocatorMark {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The first eight bytes of the BLAKE3 hash of its encoding, big-endian.
+    pub digest: u64,
+}
+
 impl Locator {
     /// The chunk described.
     pub fn chunk(&self) -> ChunkId {
@@ -54,15 +63,41 @@ impl Locator {
 
     /// Keeps the receipts that count in `network` at `now` (Unix seconds) and drops the others.
     pub fn verify(self, network: &NetworkName, now: u64) -> VerifiedLocator {
+        let nothing = VerifiedLocator::new(self.descriptor.clone());
+        self.verify_beside(&nothing, network, now)
+    }
+
+    /// The same, without checking again the signatures of receipts that `known` has: of the forty in a locator usually
+    /// one is new.
+    pub fn verify_beside(self, known: &VerifiedLocator, network: &NetworkName, now: u64) -> VerifiedLocator {
         let mut verified = VerifiedLocator::new(self.descriptor);
         let (chunk, indices) = (verified.chunk(), verified.descriptor.all_indices());
         let context = ReceiptContext { network, chunk, indices, now };
         for receipt in self.receipts {
-            if let Ok(receipt) = receipt.verify(&context) {
+            let of_farmer = known.receipts.get(&receipt.body().farmer).filter(|_| known.chunk() == chunk);
+            let is_known = of_farmer.is_some_and(|known| *known.as_receipt() == receipt);
+            let counts = if is_known { receipt.kept(now) } else { receipt.verify(&context).ok() };
+            if let Some(receipt) = counts {
                 verified.insert(receipt);
             }
         }
         verified
+    }
+
+    /// What tells it from others of its chunk.
+    pub fn mark(&self) -> LocatorMark {
+        let digest: [u8; 8] = *blake3::hash(&self.encode()).as_bytes().first_chunk().expect("32 bytes");
+        LocatorMark { chunk: self.chunk(), digest: u64::from_be_bytes(digest) }
+    }
+
+    /// Takes a locator for true that this node verified before it kept it: receipts past their end are dropped, signatures
+    /// are not checked again.
+    pub fn kept(self, now: u64) -> VerifiedLocator {
+        let mut kept = VerifiedLocator::new(self.descriptor);
+        for receipt in self.receipts.into_iter().filter_map(|receipt| receipt.kept(now)) {
+            kept.insert(receipt);
+        }
+        kept
     }
 
     pub(crate) fn from_proto(message: proto::Locator) -> Result<Self, WireError> {
@@ -129,6 +164,12 @@ impl VerifiedLocator {
     /// Adds a receipt unless a newer one of that farmer is known; says whether anything changed. A receipt for another
     /// chunk is ignored. Beyond [`LOCATOR_MAX_RECEIPTS`] the farmer with the oldest receipt goes.
     pub fn insert(&mut self, receipt: VerifiedReceipt) -> bool {
+        self.insert_beside(receipt, &|_| false)
+    }
+
+    /// The same, where of too many receipts those of farmers that `proved` names stay: a stranger with a hundred keys must
+    /// not push out those who were seen to hold what they signed for.
+    fn insert_beside(&mut self, receipt: VerifiedReceipt, proved: &dyn Fn(NodeId) -> bool) -> bool {
         let farmer = receipt.body().farmer;
         let newer = self.receipts.get(&farmer).is_none_or(|old| old.rank() < receipt.rank());
         if receipt.body().chunk != self.chunk() || !newer {
@@ -136,7 +177,8 @@ impl VerifiedLocator {
         }
         self.receipts.insert(farmer, receipt);
         if self.receipts.len() > LOCATOR_MAX_RECEIPTS {
-            let oldest = self.receipts.iter().min_by_key(|(node, r)| (r.body().issued, **node)).map(|(node, _)| *node);
+            let rank = |(node, receipt): &(&NodeId, &VerifiedReceipt)| (proved(**node), receipt.body().issued, **node);
+            let oldest = self.receipts.iter().min_by_key(rank).map(|(node, _)| *node);
             let oldest = oldest.expect("there are more than 96");
             self.receipts.remove(&oldest);
             return oldest != farmer;
@@ -148,6 +190,17 @@ impl VerifiedLocator {
     pub fn merge(&mut self, other: &Self) -> bool {
         let changed: Vec<_> = other.receipts().map(|receipt| self.insert(receipt.clone())).collect();
         changed.contains(&true)
+    }
+
+    /// The same, where of too many receipts those of farmers that `proved` names stay.
+    pub fn merge_beside(&mut self, other: &Self, proved: &dyn Fn(NodeId) -> bool) -> bool {
+        let changed: Vec<_> = other.receipts().map(|receipt| self.insert_beside(receipt.clone(), proved)).collect();
+        changed.contains(&true)
+    }
+
+    /// Forgets the receipts of farmers that `keep` does not want.
+    pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
+        self.receipts.retain(|farmer, _| keep(*farmer));
     }
 
     /// Forgets a farmer's receipt.

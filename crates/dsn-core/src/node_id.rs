@@ -100,13 +100,34 @@ impl From<&ChunkId> for Position {
     }
 }
 
+/// Nodes with their places, worked out once for many keys.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Vec<(Position, NodeId)>);
+
+impl Places {
+    /// The places of these nodes.
+    pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut places: Vec<_> = nodes.into_iter().map(|node| (Position::from(&node), node)).collect();
+        places.sort_unstable();
+        places.dedup();
+        Self(places)
+    }
+
+    /// The `count` nodes closest to `to`, closest first.
+    pub fn closest(&self, to: Position, count: usize) -> Vec<NodeId> {
+        let mut ranked: Vec<_> = self.0.iter().map(|(place, node)| (place.distance(&to), *node)).collect();
+        if ranked.len() > count && count > 0 {
+            ranked.select_nth_unstable(count - 1);
+        }
+        ranked.truncate(count);
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, node)| node).collect()
+    }
+}
+
 /// The `count` nodes closest to `to`, closest first.
 pub fn closest(nodes: impl IntoIterator<Item = NodeId>, to: Position, count: usize) -> Vec<NodeId> {
-    let mut ranked: Vec<_> = nodes.into_iter().map(|n| (Position::from(&n).distance(&to), n)).collect();
-    ranked.sort_unstable();
-    ranked.dedup();
-    ranked.truncate(count);
-    ranked.into_iter().map(|(_, node)| node).collect()
+    Places::new(nodes).closest(to, count)
 }
 
 #[cfg(test)]

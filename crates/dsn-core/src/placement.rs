@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::{hash::ChunkId, index_set::IndexSet, node_id::NodeId, redundancy::Target};
+use crate::{descriptor::Code, hash::ChunkId, index_set::IndexSet, node_id::NodeId, redundancy::Target};
 
 /// A farmer that may get pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +64,13 @@ fn score(chunk: ChunkId, candidate: &Candidate) -> f64 {
     -fraction.ln() / f64::from(candidate.space_class).exp2()
 }
 
-/// What to send to whom so that `target` is reached, as far as `candidates` allow. `existing` are pieces known to be held
-/// by live farmers; they are counted and never sent again. Farmers of `existing` that are no candidates get no more.
+/// What to send to whom of the pieces `given`, so that `target` is reached as far as they and `candidates` allow. `existing`
+/// are pieces known to be held by live farmers; they are counted and never sent again. Farmers of `existing` that are no
+/// candidates get no more.
 pub fn plan(
     chunk: ChunkId,
-    all: IndexSet,
+    code: Code,
+    given: IndexSet,
     target: Target,
     candidates: &[Candidate],
     existing: &BTreeMap<NodeId, IndexSet>,
@@ -80,10 +82,9 @@ pub fn plan(
     for candidate in &order {
         *plan.domain_count(candidate) += existing.get(&candidate.node).map_or(0, |set| set.len());
     }
-    if all.len() == 1 {
-        plan.place_copies(&order);
-    } else {
-        plan.place_pieces(all, &order);
+    match code {
+        Code::Rep => plan.place_copies(&order),
+        Code::Rs16Of48 => plan.place_pieces(given, &order),
     }
     plan.sends
 }
@@ -121,9 +122,9 @@ impl Plan {
 
     /// Piece after piece goes round the farmers in order, so that neighbours of the code, and the data pieces that a
     /// reader asks for first, lie on different machines.
-    fn place_pieces(&mut self, all: IndexSet, order: &[&Candidate]) {
+    fn place_pieces(&mut self, given: IndexSet, order: &[&Candidate]) {
         let live = self.held.values().fold(IndexSet::EMPTY, |sum, set| sum.union(*set));
-        let mut wanted = all.minus(live).first(self.target.place.saturating_sub(live.len()));
+        let mut wanted = given.minus(live).first(self.target.place.saturating_sub(live.len()));
         for domain_cap in [self.domain_cap(), usize::MAX] {
             let mut given = true;
             while given && !wanted.is_empty() {

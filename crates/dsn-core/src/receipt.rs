@@ -163,6 +163,11 @@ impl Receipt {
         Ok(VerifiedReceipt(self))
     }
 
+    /// A receipt that this node verified before it kept it; none when it has ended since.
+    pub(crate) fn kept(self, now: u64) -> Option<VerifiedReceipt> {
+        self.body.until.is_none_or(|until| until.get() >= now).then_some(VerifiedReceipt(self))
+    }
+
     pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
         let signed = SignedBody::from_proto(signed)?;
         Ok(Self { body: ReceiptBody::decode(&signed.body)?, signed })

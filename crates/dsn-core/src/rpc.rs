@@ -11,13 +11,16 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::{
+    audit::AuditItem,
     cid::Cid,
     descriptor::Descriptor,
     hash::ChunkId,
     identity::{Domain, Identity, SignatureError, SignedBody},
     index_set::IndexSet,
-    locator::Locator,
+    lease::Lease,
+    locator::{Locator, LocatorMark},
     node_id::NodeId,
+    ports::StoreMark,
     receipt::Receipt,
     record::FarmerRecord,
     redundancy::Class,
@@ -61,8 +64,21 @@ pub enum Request {
     Fetch(Vec<Want>),
     /// Which pieces of these chunks do you hold? Answered by [`Response::Held`].
     Holds(Vec<ChunkId>),
-    /// The put is complete: bind its provisional leases to the root. Answered by [`Response::Committed`].
+    /// The put is complete: its chunks get these leases in place of the provisional one. Answered by
+    /// [`Response::Committed`].
     Commit(Commit),
+    /// Prove that you have these groups of pieces (at most [`crate::limits::AUDIT_MAX_ITEMS`]; none: only say that you are
+    /// there). Answered by [`Response::Audited`].
+    Audit(Vec<AuditItem>),
+    /// I am about to repair these chunks. Answered by [`Response::Intended`].
+    Intend(Vec<ChunkId>),
+    /// Which leases have these chunks? Answered by [`Response::Leased`].
+    Leases(Vec<ChunkId>),
+    /// Newer leases of files you hold chunks of (at most [`crate::limits::LEASES_MAX_PER_REQUEST`]). Answered by
+    /// [`Response::Renewed`].
+    Renew(Vec<Lease>),
+    /// Have you these locators (at most [`crate::limits::IDS_MAX_PER_REQUEST`])? Answered by [`Response::Compared`].
+    Compare(Vec<LocatorMark>),
 }
 
 /// An owner's leave for a node to put on its behalf: who owns what a put stores is not who happens to carry it there.
@@ -147,14 +163,17 @@ pub struct Want {
 }
 
 /// Ends an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// The upload.
     pub put_id: PutId,
     /// Whose it is.
     pub owner: OwnerProof,
-    /// What it became.
+    /// What it became; after a repair, the root of the first lease.
     pub root: Cid,
+    /// The leases its chunks get: the owner's own after a put, those found elsewhere after a repair. At most
+    /// [`crate::limits::LEASES_MAX_PER_CHUNK`]; without one, a farmer has nothing to keep the chunks for.
+    pub leases: Vec<Lease>,
 }
 
 /// An answer.
@@ -176,11 +195,30 @@ pub enum Response {
     Fetched(Vec<FetchedPart>),
     /// To [`Request::Holds`]: one set a chunk, in order.
     Held(Vec<IndexSet>),
-    /// To [`Request::Commit`]: how many chunks were bound.
+    /// To [`Request::Commit`]: how many chunks have the first of the leases now.
     Committed {
-        /// Chunks of that upload this farmer holds.
+        /// Chunks held here.
         chunks: u32,
     },
+    /// To [`Request::Audit`].
+    Audited(Audited),
+    /// To [`Request::Intend`]: whether the node leaves each chunk to the asker, in order.
+    Intended(Vec<bool>),
+    /// To [`Request::Leases`]: the leases of each chunk, in order; fewer when the message was full.
+    Leased(Vec<Vec<Lease>>),
+    /// To [`Request::Renew`]: how many chunks each lease covers, in order.
+    Renewed(Vec<u32>),
+    /// To [`Request::Compare`]: whether the node should be sent each, in order.
+    Compared(Vec<bool>),
+}
+
+/// A farmer's answer to an audit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// In which life its store is.
+    pub mark: StoreMark,
+    /// One slice an item, in order, none for a piece not held; fewer when the message was full. Not yet verified.
+    pub slices: Vec<Option<Bytes>>,
 }
 
 /// Why a request is not served.
@@ -210,6 +248,8 @@ pub struct FarmerInfo {
     pub reserved_bytes: u64,
     /// Bytes of that still free.
     pub free_bytes: u64,
+    /// Whether everything is being moved off it, so that its pieces are not to be counted on.
+    pub leaving: bool,
 }
 
 /// A farmer's answer to the offer of one chunk.
@@ -255,5 +295,10 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Fetch(_) => "fetch",
         Request::Holds(_) => "holds",
         Request::Commit(_) => "commit",
+        Request::Audit(_) => "audit",
+        Request::Intend(_) => "intend",
+        Request::Leases(_) => "leases",
+        Request::Renew(_) => "renew",
+        Request::Compare(_) => "compare",
     }
 }

@@ -90,7 +90,26 @@ pub struct RecordBody {
     #[prost(uint64, tag = "9")]
     pub seq: u64,
 }
-/// `body` is the canonical encoding of a ReceiptBody or a RecordBody.
+/// An owner's word how long the chunks of a file are to be kept. One that ended before it was issued gives the file up.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaseBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub owner: ::prost::bytes::Bytes,
+    /// the root chunk's id
+    #[prost(bytes = "bytes", tag = "4")]
+    pub root: ::prost::bytes::Bytes,
+    /// Unix seconds; the latest counts
+    #[prost(uint64, tag = "5")]
+    pub issued: u64,
+    /// Unix seconds; 0: no end
+    #[prost(uint64, tag = "6")]
+    pub until: u64,
+}
+/// `body` is the canonical encoding of a ReceiptBody, a RecordBody or a LeaseBody.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
@@ -109,7 +128,7 @@ pub struct Locator {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "request::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub kind: ::core::option::Option<request::Kind>,
 }
 /// Nested message and enum types in `Request`.
@@ -132,11 +151,24 @@ pub mod request {
         Holds(super::ChunkIds),
         #[prost(message, tag = "8")]
         Commit(super::CommitRequest),
+        #[prost(message, tag = "9")]
+        Audit(super::AuditRequest),
+        #[prost(message, tag = "10")]
+        Intend(super::ChunkIds),
+        #[prost(message, tag = "11")]
+        Leases(super::ChunkIds),
+        #[prost(message, tag = "12")]
+        Renew(super::LeaseList),
+        #[prost(message, tag = "13")]
+        Compare(super::CompareRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
-    #[prost(oneof = "response::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(
+        oneof = "response::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub kind: ::core::option::Option<response::Kind>,
 }
 /// Nested message and enum types in `Response`.
@@ -161,6 +193,16 @@ pub mod response {
         Holds(super::HoldsResponse),
         #[prost(message, tag = "9")]
         Commit(super::CommitResponse),
+        #[prost(message, tag = "10")]
+        Audit(super::AuditResponse),
+        #[prost(message, tag = "11")]
+        Intend(super::IntendResponse),
+        #[prost(message, tag = "12")]
+        Leases(super::LeasesResponse),
+        #[prost(message, tag = "13")]
+        Renew(super::RenewResponse),
+        #[prost(message, tag = "14")]
+        Compare(super::CompareResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -229,14 +271,53 @@ pub struct Want {
     #[prost(fixed64, tag = "2")]
     pub indices: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// The chunks of the upload get these leases in place of the provisional one: the owner's own after a put, those that
+/// the chunk had elsewhere after a repair.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CommitRequest {
     #[prost(bytes = "bytes", tag = "1")]
     pub put_id: ::prost::bytes::Bytes,
     #[prost(message, optional, tag = "2")]
     pub owner: ::core::option::Option<Owner>,
+    /// of the first lease
     #[prost(bytes = "bytes", tag = "3")]
     pub root: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "4")]
+    pub leases: ::prost::alloc::vec::Vec<Signed>,
+}
+/// Without items: only whether the node is there, and in which life its store is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuditRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<AuditItem>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditItem {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chunk_id: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// of 16 KiB
+    #[prost(uint32, tag = "3")]
+    pub group: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub marks: ::prost::alloc::vec::Vec<LocatorMark>,
+}
+/// The first eight bytes of the BLAKE3 hash of an encoded locator tell whether two are the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LocatorMark {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chunk_id: ::prost::bytes::Bytes,
+    #[prost(fixed64, tag = "2")]
+    pub digest: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeaseList {
+    #[prost(message, repeated, tag = "1")]
+    pub leases: ::prost::alloc::vec::Vec<Signed>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refused {
@@ -253,6 +334,9 @@ pub struct InfoResponse {
     pub reserved_bytes: u64,
     #[prost(uint64, tag = "3")]
     pub free_bytes: u64,
+    /// everything is being moved off it
+    #[prost(bool, tag = "4")]
+    pub leaving: bool,
 }
 /// One entry a chunk asked for, in that order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -332,8 +416,58 @@ pub struct HoldsResponse {
     #[prost(fixed64, repeated, tag = "1")]
     pub indices: ::prost::alloc::vec::Vec<u64>,
 }
+/// How many chunks have the first of the leases now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommitResponse {
     #[prost(uint32, tag = "1")]
     pub chunks: u32,
+}
+/// One slice an item, in order; fewer when the answer would outgrow a message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AuditResponse {
+    #[prost(message, optional, tag = "1")]
+    pub mark: ::core::option::Option<StoreMark>,
+    #[prost(message, repeated, tag = "2")]
+    pub slices: ::prost::alloc::vec::Vec<Slice>,
+}
+/// In which life a farmer's store is: another `id` is another store, more `losses` are pieces lost by damage, fewer
+/// `opens` an old copy of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreMark {
+    #[prost(fixed64, tag = "1")]
+    pub id: u64,
+    #[prost(uint64, tag = "2")]
+    pub opens: u64,
+    #[prost(uint64, tag = "3")]
+    pub losses: u64,
+}
+/// The BLAKE3 slice of the group: the hashes above it, from the top, and its bytes. Empty: the piece is not held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Slice {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub bytes: ::prost::bytes::Bytes,
+}
+/// One entry a chunk: whether the node holds back from repairing it itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IntendResponse {
+    #[prost(bool, repeated, tag = "1")]
+    pub yields: ::prost::alloc::vec::Vec<bool>,
+}
+/// One entry a mark: whether the node should be sent that locator.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareResponse {
+    #[prost(bool, repeated, tag = "1")]
+    pub wanted: ::prost::alloc::vec::Vec<bool>,
+}
+/// One entry a chunk, in order; fewer when the answer would outgrow a message.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeasesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<LeaseList>,
+}
+/// One entry a lease: how many chunks here it covers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewResponse {
+    #[prost(uint32, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<u32>,
 }

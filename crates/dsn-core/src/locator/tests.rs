@@ -107,6 +107,21 @@ fn more_receipts_than_the_bound_drop_the_oldest() {
     assert_eq!(Locator::decode(&over.encode()), Err(WireError::Field { field: "receipts" }));
 }
 
+/// A stranger with a hundred keys and fresh dates must not push out those who were seen to hold what they signed for.
+#[test]
+fn a_flood_of_receipts_does_not_push_out_farmers_that_have_proved_a_piece() {
+    let honest = located(&descriptor(), &[ReceiptBody { issued: NOW - 999, ..body(&farmer(1)) }.sign(&farmer(1))]);
+    let flood: Vec<_> = (2..LOCATOR_MAX_RECEIPTS as u64 + 50).map(|n| body(&farmer(n)).sign(&farmer(n))).collect();
+    let flood = located(&descriptor(), &flood);
+    let me = farmer(1).node_id();
+    for (proved, stays) in [(true, true), (false, false)] {
+        let mut kept = honest.clone();
+        kept.merge_beside(&flood, &|node| proved && node == me);
+        assert_eq!(kept.receipts().count(), LOCATOR_MAX_RECEIPTS);
+        assert_eq!(kept.holders().contains_key(&me), stays);
+    }
+}
+
 #[test]
 fn malformed_locators_are_no_locators() {
     let valid = located(&descriptor(), &[body(&farmer(1)).sign(&farmer(1))]).to_locator();

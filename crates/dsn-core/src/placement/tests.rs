@@ -17,7 +17,7 @@ fn chunk(seed: u32) -> ChunkId {
 
 fn rs_plan(seed: u32, candidates: &[Candidate], existing: &BTreeMap<NodeId, IndexSet>) -> BTreeMap<NodeId, IndexSet> {
     let target = target(Code::Rs16Of48, Class::Normal, candidates.len());
-    plan(chunk(seed), IndexSet::below(48), target, candidates, existing)
+    plan(chunk(seed), Code::Rs16Of48, IndexSet::below(48), target, candidates, existing)
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_failure_domain_holds_a_quarter_at_most() {
 #[test]
 fn copies_go_to_different_farmers() {
     let target = target(Code::Rep, Class::Normal, 30);
-    let placed = plan(chunk(5), IndexSet::below(1), target, &farmers(30), &BTreeMap::new());
+    let placed = plan(chunk(5), Code::Rep, IndexSet::below(1), target, &farmers(30), &BTreeMap::new());
     assert_eq!(placed.len(), 12);
 }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
-    cid::Cid, descriptor::Descriptor, hash::ChunkId, index_set::IndexSet, locator::Locator, node_id::NodeId,
-    piece::VerifiedPiece, redundancy::Class, rpc::PutId,
+    descriptor::Descriptor, hash::ChunkId, index_set::IndexSet, lease::VerifiedLease, locator::Locator,
+    node_id::NodeId, piece::VerifiedPiece, redundancy::Class, rpc::PutId,
 };
 
 /// A piece to keep, with what is to be remembered of its upload.
@@ -60,7 +60,7 @@ pub struct ChunkHoldings {
     pub seq: u64,
 }
 
-/// How many chunks have the owner's lease for a root after a commit; the same when the commit is sent again.
+/// How many chunks have a lease after a commit or a renewal; the same when it is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoundChunks(pub u32);
 
@@ -78,8 +78,9 @@ pub struct Space {
 /// Keeps pieces and what belongs to them.
 #[async_trait]
 pub trait PieceStore: Send + Sync + 'static {
-    /// Keeps pieces and leases, all or none, durably; pieces already held are not written again. Answers, for each chunk
-    /// named in order of first appearance, what is held of it now. Dropping the future does not undo it.
+    /// Keeps pieces and leases, all or none, durably; pieces already held are not written again, and a chunk in the trash
+    /// is out of it in the same step. Answers, for each chunk named in order of first appearance, what is held of it now.
+    /// Dropping the future does not undo it.
     async fn put(&self, batch: PutBatch) -> Result<Vec<ChunkHoldings>, StoreError>;
 
     /// A piece's bytes; none when it is not held. Bytes that fail the store's checksum are [`StoreError::Corrupt`], and
@@ -95,8 +96,9 @@ pub trait PieceStore: Send + Sync + 'static {
     /// The locators of these chunks, in order.
     async fn locators(&self, chunks: &[ChunkId]) -> Result<Vec<Option<Locator>>, StoreError>;
 
-    /// Turns the provisional leases of an upload by `owner` into leases of its root, durably.
-    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError>;
+    /// Gives the chunks of an upload by `owner` these leases in place of the provisional one, durably; answers for the
+    /// first of them. Of two leases of one owner and root, the one issued later stays.
+    async fn bind(&self, put_id: PutId, owner: NodeId, leases: Vec<VerifiedLease>) -> Result<BoundChunks, StoreError>;
 
     /// The store's space now.
     fn space(&self) -> Space;

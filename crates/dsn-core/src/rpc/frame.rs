@@ -38,6 +38,7 @@ pub enum RequestHead {
 
 /// A response whose header has been read.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to the caller")]
 pub enum ResponseHead {
     /// It has no bodies.
     Complete(Response),

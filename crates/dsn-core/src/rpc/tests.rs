@@ -8,6 +8,8 @@ use super::{
     *,
 };
 use crate::{
+    cid::Cid,
+    lease::LeaseBody,
     limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES},
     receipt::VerifiedReceipt,
     testing,
@@ -50,8 +52,23 @@ fn token() -> impl Strategy<Value = Token> {
     any::<[u8; 16]>().prop_map(Token)
 }
 
-fn root() -> impl Strategy<Value = Cid> {
-    testing::chunk_id().prop_map(Cid)
+fn lease() -> impl Strategy<Value = Lease> {
+    let body = (testing::chunk_id(), any::<u64>(), proptest::option::of(1u64..));
+    (testing::farmer(), body).prop_map(|(owner, (root, issued, until))| {
+        let network = testing::network();
+        let body = LeaseBody { network, owner: owner.node_id(), root: Cid(root), issued, until };
+        body.sign(&owner).into_lease()
+    })
+}
+
+fn audit_item() -> impl Strategy<Value = AuditItem> {
+    (testing::chunk_id(), 0u8..48, any::<u32>()).prop_map(|(chunk, index, group)| AuditItem { chunk, index, group })
+}
+
+fn audited() -> impl Strategy<Value = Audited> {
+    let slice = proptest::option::of(vec(any::<u8>(), 1..200).prop_map(Bytes::from));
+    (any::<[u64; 3]>(), vec(slice, 0..5))
+        .prop_map(|([id, opens, losses], slices)| Audited { mark: StoreMark { id, opens, losses }, slices })
 }
 
 fn owner() -> impl Strategy<Value = OwnerProof> {
@@ -89,7 +106,8 @@ fn offer() -> impl Strategy<Value = Offer> {
 fn request() -> impl Strategy<Value = Request> {
     let part = (token(), 0u8..48, body()).prop_map(|(token, index, bytes)| StorePart { token, index, bytes });
     let want = (testing::chunk_id(), testing::indices()).prop_map(|(chunk, indices)| Want { chunk, indices });
-    let commit = (put_id(), owner(), root()).prop_map(|(put_id, owner, root)| Commit { put_id, owner, root });
+    let commit = (put_id(), owner(), testing::chunk_id(), vec(lease(), 0..4))
+        .prop_map(|(put_id, owner, root, leases)| Commit { put_id, owner, root: Cid(root), leases });
     prop_oneof![
         Just(Request::Info),
         vec(testing::chunk_id(), 1..=256).prop_map(Request::Locate),
@@ -99,6 +117,14 @@ fn request() -> impl Strategy<Value = Request> {
         vec(want, 1..=256).prop_map(Request::Fetch),
         vec(testing::chunk_id(), 1..=256).prop_map(Request::Holds),
         commit.prop_map(Request::Commit),
+        vec(audit_item(), 0..5).prop_map(Request::Audit),
+        vec(testing::chunk_id(), 1..5).prop_map(Request::Intend),
+        vec(testing::chunk_id(), 1..5).prop_map(Request::Leases),
+        vec(lease(), 1..5).prop_map(Request::Renew),
+        vec((testing::chunk_id(), any::<u64>()), 1..5).prop_map(|marks| {
+            let marks = marks.into_iter().map(|(chunk, digest)| LocatorMark { chunk, digest });
+            Request::Compare(marks.collect())
+        }),
     ]
 }
 
@@ -122,9 +148,11 @@ fn answer() -> impl Strategy<Value = OfferAnswer> {
 }
 
 fn response() -> impl Strategy<Value = Response> {
-    let info = (testing::record(), any::<u64>(), any::<u64>()).prop_map(|(record, reserved_bytes, free_bytes)| {
-        Response::Info(FarmerInfo { record, reserved_bytes, free_bytes })
-    });
+    let info = (testing::record(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+        |(record, reserved, free_bytes, leaving)| {
+            Response::Info(FarmerInfo { record, reserved_bytes: reserved, free_bytes, leaving })
+        },
+    );
     let part =
         (testing::chunk_id(), 0u8..48, body()).prop_map(|(chunk, index, bytes)| FetchedPart { chunk, index, bytes });
     let held = prop_oneof![Just(IndexSet::EMPTY), testing::indices()];
@@ -138,6 +166,11 @@ fn response() -> impl Strategy<Value = Response> {
         vec(part, 0..20).prop_map(Response::Fetched),
         vec(held, 0..=256).prop_map(Response::Held),
         any::<u32>().prop_map(|chunks| Response::Committed { chunks }),
+        audited().prop_map(Response::Audited),
+        vec(any::<bool>(), 0..5).prop_map(Response::Intended),
+        vec(vec(lease(), 0..3), 0..5).prop_map(Response::Leased),
+        vec(any::<u32>(), 0..5).prop_map(Response::Renewed),
+        vec(any::<bool>(), 0..5).prop_map(Response::Compared),
     ]
 }
 

@@ -4,16 +4,23 @@ use bytes::Bytes;
 use dsn_proto::{self as proto, request::Kind as Ask, response::Kind as Answer};
 
 use super::{
-    Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response, Token, Want,
+    Audited, Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response,
+    Token, Want,
 };
 use crate::{
+    audit::{AuditItem, SLICE_MAX_BYTES},
     cid::Cid,
     descriptor::Descriptor,
     hash::ChunkId,
     index_set::IndexSet,
-    limits::{IDS_MAX_PER_REQUEST, OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS},
-    locator::Locator,
+    lease::Lease,
+    limits::{
+        AUDIT_MAX_ITEMS, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS,
+        PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, TOTAL_PIECES,
+    },
+    locator::{Locator, LocatorMark},
     node_id::NodeId,
+    ports::StoreMark,
     receipt::Receipt,
     record::FarmerRecord,
     redundancy::Class,
@@ -82,9 +89,45 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
             put_id: Bytes::copy_from_slice(&commit.put_id.0),
             owner: Some(owner_to_proto(&commit.owner)),
             root: Bytes::copy_from_slice(commit.root.0.as_bytes()),
+            leases: leases_to_proto(&commit.leases),
         }),
+        Request::Audit(items) => {
+            Ask::Audit(proto::AuditRequest { items: items.iter().map(audit_item_to_proto).collect() })
+        }
+        Request::Intend(ids) => Ask::Intend(ids_to_proto(ids)),
+        Request::Leases(ids) => Ask::Leases(ids_to_proto(ids)),
+        Request::Renew(leases) => Ask::Renew(proto::LeaseList { leases: leases_to_proto(leases) }),
+        Request::Compare(marks) => {
+            let mark = |mark: &LocatorMark| proto::LocatorMark {
+                chunk_id: Bytes::copy_from_slice(mark.chunk.as_bytes()),
+                digest: mark.digest,
+            };
+            Ask::Compare(proto::CompareRequest { marks: marks.iter().map(mark).collect() })
+        }
     };
     proto::Request { kind: Some(kind) }
+}
+
+fn leases_to_proto(leases: &[Lease]) -> Vec<proto::Signed> {
+    leases.iter().map(Lease::to_proto).collect()
+}
+
+/// At least `least` and at most `most` leases.
+fn leases_from_proto(leases: Vec<proto::Signed>, least: usize, most: usize) -> Result<Vec<Lease>, WireError> {
+    check((least..=most).contains(&leases.len()), "leases")?;
+    leases.into_iter().map(Lease::from_proto).collect()
+}
+
+fn audit_item_to_proto(item: &AuditItem) -> proto::AuditItem {
+    let chunk_id = Bytes::copy_from_slice(item.chunk.as_bytes());
+    proto::AuditItem { chunk_id, index: u32::from(item.index), group: item.group }
+}
+
+fn audit_item_from_proto(item: &proto::AuditItem) -> Result<AuditItem, WireError> {
+    let index = u8::try_from(item.index).ok().filter(|index| usize::from(*index) < TOTAL_PIECES);
+    let chunk = ChunkId::from_slice(&item.chunk_id).ok_or(field("chunk_id"))?;
+    // Whether the piece has that group is for the farmer to say, who knows how long it is.
+    Ok(AuditItem { chunk, index: index.ok_or(field("index"))?, group: item.group })
 }
 
 fn owner_to_proto(proof: &OwnerProof) -> proto::Owner {
@@ -132,7 +175,23 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
             put_id: put_id(&commit.put_id)?,
             owner: owner_from_proto(commit.owner)?,
             root: Cid(ChunkId::from_slice(&commit.root).ok_or(field("root"))?),
+            leases: leases_from_proto(commit.leases, 0, LEASES_MAX_PER_CHUNK)?,
         }),
+        Ask::Audit(audit) => {
+            check(audit.items.len() <= AUDIT_MAX_ITEMS, "items")?;
+            Request::Audit(audit.items.iter().map(audit_item_from_proto).collect::<Result<_, _>>()?)
+        }
+        Ask::Intend(ids) => Request::Intend(ids_from_proto(&ids)?),
+        Ask::Leases(ids) => Request::Leases(ids_from_proto(&ids)?),
+        Ask::Renew(renew) => Request::Renew(leases_from_proto(renew.leases, 1, LEASES_MAX_PER_REQUEST)?),
+        Ask::Compare(compare) => {
+            check((1..=IDS_MAX_PER_REQUEST).contains(&compare.marks.len()), "marks")?;
+            let mark = |mark: &proto::LocatorMark| {
+                let chunk = ChunkId::from_slice(&mark.chunk_id).ok_or(field("chunk_id"))?;
+                Ok(LocatorMark { chunk, digest: mark.digest })
+            };
+            Request::Compare(compare.marks.iter().map(mark).collect::<Result<_, WireError>>()?)
+        }
     })
 }
 
@@ -164,6 +223,7 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
             record: Some(info.record.to_proto()),
             reserved_bytes: info.reserved_bytes,
             free_bytes: info.free_bytes,
+            leaving: info.leaving,
         }),
         Response::Located(locators) => Answer::Locate(proto::LocateResponse {
             entries: locators
@@ -192,8 +252,30 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
             Answer::Holds(proto::HoldsResponse { indices: sets.iter().map(|set| set.bits()).collect() })
         }
         Response::Committed { chunks } => Answer::Commit(proto::CommitResponse { chunks: *chunks }),
+        Response::Audited(audited) => Answer::Audit(audited_to_proto(audited)),
+        Response::Intended(yields) => Answer::Intend(proto::IntendResponse { yields: yields.clone() }),
+        Response::Leased(chunks) => Answer::Leases(proto::LeasesResponse {
+            chunks: chunks.iter().map(|leases| proto::LeaseList { leases: leases_to_proto(leases) }).collect(),
+        }),
+        Response::Renewed(chunks) => Answer::Renew(proto::RenewResponse { chunks: chunks.clone() }),
+        Response::Compared(wanted) => Answer::Compare(proto::CompareResponse { wanted: wanted.clone() }),
     };
     proto::Response { kind: Some(kind) }
+}
+
+fn audited_to_proto(audited: &Audited) -> proto::AuditResponse {
+    let StoreMark { id, opens, losses } = audited.mark;
+    let slice = |slice: &Option<Bytes>| proto::Slice { bytes: slice.clone().unwrap_or_default() };
+    let slices = audited.slices.iter().map(slice).collect();
+    proto::AuditResponse { mark: Some(proto::StoreMark { id, opens, losses }), slices }
+}
+
+fn audited_from_proto(audited: proto::AuditResponse) -> Result<Audited, WireError> {
+    let proto::StoreMark { id, opens, losses } = audited.mark.ok_or(field("mark"))?;
+    let fits = audited.slices.iter().all(|slice| slice.bytes.len() <= SLICE_MAX_BYTES);
+    check(audited.slices.len() <= AUDIT_MAX_ITEMS && fits, "slices")?;
+    let slice = |slice: proto::Slice| (!slice.bytes.is_empty()).then_some(slice.bytes);
+    Ok(Audited { mark: StoreMark { id, opens, losses }, slices: audited.slices.into_iter().map(slice).collect() })
 }
 
 fn refusal_to_proto(refusal: Refusal) -> proto::Refused {
@@ -248,6 +330,7 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
             record: FarmerRecord::from_proto(info.record.ok_or(field("record"))?)?,
             reserved_bytes: info.reserved_bytes,
             free_bytes: info.free_bytes,
+            leaving: info.leaving,
         }),
         Answer::Locate(located) => {
             check(located.entries.len() <= IDS_MAX_PER_REQUEST, "entries")?;
@@ -273,5 +356,23 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
             Response::Held(held.indices.iter().map(set).collect::<Result<_, _>>()?)
         }
         Answer::Commit(commit) => Response::Committed { chunks: commit.chunks },
+        Answer::Audit(audited) => Response::Audited(audited_from_proto(audited)?),
+        Answer::Intend(intended) => {
+            check(intended.yields.len() <= IDS_MAX_PER_REQUEST, "yields")?;
+            Response::Intended(intended.yields)
+        }
+        Answer::Leases(leased) => {
+            check(leased.chunks.len() <= IDS_MAX_PER_REQUEST, "chunks")?;
+            let of_chunk = |list: proto::LeaseList| leases_from_proto(list.leases, 0, LEASES_MAX_PER_CHUNK);
+            Response::Leased(leased.chunks.into_iter().map(of_chunk).collect::<Result<_, _>>()?)
+        }
+        Answer::Compare(compared) => {
+            check(compared.wanted.len() <= IDS_MAX_PER_REQUEST, "wanted")?;
+            Response::Compared(compared.wanted)
+        }
+        Answer::Renew(renewed) => {
+            check(renewed.chunks.len() <= LEASES_MAX_PER_REQUEST, "chunks")?;
+            Response::Renewed(renewed.chunks)
+        }
     })
 }

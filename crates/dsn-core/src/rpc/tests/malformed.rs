@@ -5,9 +5,13 @@ use prost::Message;
 
 use super::*;
 use crate::{
+    audit::SLICE_MAX_BYTES,
     descriptor::Code,
     hash::Hash,
-    limits::{IDS_MAX_PER_REQUEST, OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS},
+    limits::{
+        AUDIT_MAX_ITEMS, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS,
+        PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS,
+    },
 };
 
 const SIXTEEN: Bytes = Bytes::from_static(&[5; 16]);
@@ -42,6 +46,13 @@ fn small_locator() -> proto::Locator {
     proto::Locator { version: 1, descriptor: small_descriptor().encoded().clone(), receipts: vec![] }
 }
 
+fn small_lease() -> proto::Signed {
+    let owner = crate::identity::Identity::from_seed([1; 32]);
+    let root = Cid(ChunkId(Hash([6; 32])));
+    let body = LeaseBody { network: testing::network(), owner: owner.node_id(), root, issued: 1, until: None };
+    body.sign(&owner).as_lease().to_proto()
+}
+
 fn owner() -> Option<proto::Owner> {
     Some(proto::Owner { owner: ID, signature: vec![7; 64].into() })
 }
@@ -60,7 +71,7 @@ fn a_message_of_no_kind_is_malformed() {
 
 #[test]
 fn ids_come_whole_and_not_too_many() {
-    for ask in [Ask::Locate, Ask::Holds] {
+    for ask in [Ask::Locate, Ask::Holds, Ask::Intend, Ask::Leases] {
         assert!(read(ask(ids(IDS_MAX_PER_REQUEST * 32))).is_ok());
         for bytes in [0, 31, 33, (IDS_MAX_PER_REQUEST + 1) * 32] {
             assert_eq!(refused(ask(ids(bytes))), field("ids"), "{bytes} bytes");
@@ -138,12 +149,68 @@ fn wants_name_pieces_there_can_be() {
 }
 
 #[test]
-fn a_commit_names_put_owner_and_root() {
-    let commit = proto::CommitRequest { put_id: SIXTEEN, owner: owner(), root: ID };
+fn a_commit_names_put_owner_root_and_leases() {
+    let leases = vec![small_lease(); LEASES_MAX_PER_CHUNK];
+    let commit = proto::CommitRequest { put_id: SIXTEEN, owner: owner(), root: ID, leases };
     assert!(read(Ask::Commit(commit.clone())).is_ok());
     assert_eq!(refused(Ask::Commit(proto::CommitRequest { put_id: ID, ..commit.clone() })), field("put_id"));
     assert_eq!(refused(Ask::Commit(proto::CommitRequest { owner: None, ..commit.clone() })), field("owner"));
-    assert_eq!(refused(Ask::Commit(proto::CommitRequest { root: SIXTEEN, ..commit })), field("root"));
+    assert_eq!(refused(Ask::Commit(proto::CommitRequest { root: SIXTEEN, ..commit.clone() })), field("root"));
+    let crowded = vec![small_lease(); LEASES_MAX_PER_CHUNK + 1];
+    let crowded = proto::CommitRequest { leases: crowded, ..commit.clone() };
+    assert_eq!(refused(Ask::Commit(crowded)), field("leases"));
+    let leases = vec![proto::Signed::default()];
+    assert_eq!(refused(Ask::Commit(proto::CommitRequest { leases, ..commit })), field("signature"));
+}
+
+#[test]
+fn an_audit_names_at_most_64_groups_of_pieces_there_can_be() {
+    let item = proto::AuditItem { chunk_id: ID, index: 47, group: u32::MAX };
+    let audit = |items| Ask::Audit(proto::AuditRequest { items });
+    assert!(read(audit(vec![])).is_ok());
+    assert!(read(audit(vec![item.clone(); AUDIT_MAX_ITEMS])).is_ok());
+    assert_eq!(refused(audit(vec![item.clone(); AUDIT_MAX_ITEMS + 1])), field("items"));
+    assert_eq!(refused(audit(vec![proto::AuditItem { index: 48, ..item.clone() }])), field("index"));
+    assert_eq!(refused(audit(vec![proto::AuditItem { chunk_id: SIXTEEN, ..item }])), field("chunk_id"));
+}
+
+#[test]
+fn leases_to_renew_are_well_formed_and_not_too_many() {
+    let renew = |leases| Ask::Renew(proto::LeaseList { leases });
+    assert!(read(renew(vec![small_lease(); LEASES_MAX_PER_REQUEST])).is_ok());
+    assert_eq!(refused(renew(vec![])), field("leases"));
+    assert_eq!(refused(renew(vec![small_lease(); LEASES_MAX_PER_REQUEST + 1])), field("leases"));
+}
+
+#[test]
+fn marks_to_compare_are_well_formed_and_not_too_many() {
+    let mark = proto::LocatorMark { chunk_id: ID, digest: 7 };
+    let compare = |marks| Ask::Compare(proto::CompareRequest { marks });
+    assert!(read(compare(vec![mark.clone(); IDS_MAX_PER_REQUEST])).is_ok());
+    assert_eq!(refused(compare(vec![])), field("marks"));
+    assert_eq!(refused(compare(vec![mark; IDS_MAX_PER_REQUEST + 1])), field("marks"));
+    assert_eq!(refused(compare(vec![proto::LocatorMark { chunk_id: SIXTEEN, digest: 7 }])), field("chunk_id"));
+    let wanted = vec![true; IDS_MAX_PER_REQUEST + 1];
+    assert_eq!(bad_answer(Answer::Compare(proto::CompareResponse { wanted })), field("wanted"));
+}
+
+#[test]
+fn answers_about_leases_and_audits_are_bounded() {
+    let mark = Some(proto::StoreMark::default());
+    let audited = |slices| Answer::Audit(proto::AuditResponse { mark, slices });
+    let slice = |len| proto::Slice { bytes: vec![1; len].into() };
+    assert_eq!(bad_answer(audited(vec![slice(1); AUDIT_MAX_ITEMS + 1])), field("slices"));
+    assert_eq!(bad_answer(audited(vec![slice(SLICE_MAX_BYTES + 1)])), field("slices"));
+    let unmarked = Answer::Audit(proto::AuditResponse { mark: None, slices: vec![] });
+    assert_eq!(bad_answer(unmarked), field("mark"));
+    let yields = vec![true; IDS_MAX_PER_REQUEST + 1];
+    assert_eq!(bad_answer(Answer::Intend(proto::IntendResponse { yields })), field("yields"));
+    let leased = |chunks| Answer::Leases(proto::LeasesResponse { chunks });
+    assert_eq!(bad_answer(leased(vec![proto::LeaseList::default(); IDS_MAX_PER_REQUEST + 1])), field("chunks"));
+    let crowded = proto::LeaseList { leases: vec![small_lease(); LEASES_MAX_PER_CHUNK + 1] };
+    assert_eq!(bad_answer(leased(vec![crowded])), field("leases"));
+    let chunks = vec![1; LEASES_MAX_PER_REQUEST + 1];
+    assert_eq!(bad_answer(Answer::Renew(proto::RenewResponse { chunks })), field("chunks"));
 }
 
 #[test]

@@ -1,0 +1,285 @@
+//! Which farmers are there, as one node has seen it itself: whom it heard, since when others are silent, who answered with
+//! wrong bytes or without pieces it had signed for. Nobody else's word counts, so nobody can talk a farmer down. Not
+//! here: whom to ask when, and what to do about it (`repair`).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    hash::ChunkId, index_set::IndexSet, locator::VerifiedLocator, node_id::NodeId, ports::StoreMark,
+    receipt::ReceiptBody,
+};
+
+/// Nodes remembered. Beyond the largest network that is seen as a whole nobody keeps so many neighbours.
+const PEERS_MAX: usize = 4096;
+
+/// Pieces remembered as lost; each is also lost for good once its farmer signs a receipt without it.
+const LOSSES_MAX: usize = 65_536;
+
+/// Wrong answers within [`WRONG_WITHIN_SECS`] after which nothing a farmer has signed counts.
+const WRONG_MAX: usize = 3;
+
+/// Seconds for which a wrong answer counts.
+const WRONG_WITHIN_SECS: u64 = 24 * 3600;
+
+/// Many vanish at once when it happens within these seconds.
+const BRAKE_WITHIN_SECS: u64 = 15 * 60;
+
+/// One in so many nodes vanished at once is a mass failure.
+const BRAKE_SHARE: usize = 5;
+
+/// Fewer nodes than this never are.
+const BRAKE_LEAST: usize = 10;
+
+/// Whether a farmer's pieces count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It answered last time, or was never asked.
+    Here,
+    /// It is silent, but not for long.
+    Silent,
+    /// It has been silent for longer than the grace, or its answers are wrong.
+    Gone,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    silent_since: Option<u64>,
+    mark: Option<StoreMark>,
+    has_proved: bool,
+    wrong: Vec<u64>,
+}
+
+/// What one node has seen of the others.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    grace_secs: u64,
+    peers: BTreeMap<NodeId, Peer>,
+    losses: BTreeMap<(ChunkId, NodeId), Loss>,
+    braked_at: Option<u64>,
+}
+
+/// Pieces that a farmer does not have although a receipt of this number, or an earlier one, says so.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    seq: u64,
+    indices: IndexSet,
+}
+
+impl Liveness {
+    /// Nothing seen yet; silence of up to `grace_secs` is forgiven.
+    pub fn new(grace_secs: u64) -> Self {
+        Self { grace_secs, peers: BTreeMap::new(), losses: BTreeMap::new(), braked_at: None }
+    }
+
+    /// It answered, with its store in this life. Says whether what it holds should be asked anew: its store is another,
+    /// an old copy, or has lost pieces.
+    pub fn heard(&mut self, node: NodeId, mark: StoreMark) -> bool {
+        let Some(peer) = self.peer(node) else { return false };
+        peer.silent_since = None;
+        let before = peer.mark.replace(mark);
+        before.is_some_and(|before| before.id != mark.id || before.opens > mark.opens || before.losses < mark.losses)
+    }
+
+    /// It did not answer at `now` (Unix seconds).
+    pub fn silent(&mut self, node: NodeId, now: u64) {
+        if let Some(peer) = self.peer(node) {
+            peer.silent_since.get_or_insert(now);
+        }
+        if self.braked_at.is_none() && self.is_mass_failure(now) {
+            self.braked_at = Some(now);
+        }
+    }
+
+    /// It answered with wrong bytes, or without a piece it had signed for, at `now`.
+    pub fn wrong(&mut self, node: NodeId, now: u64) {
+        if let Some(peer) = self.peer(node) {
+            peer.wrong.retain(|at| at.saturating_add(WRONG_WITHIN_SECS) > now);
+            if peer.wrong.len() < WRONG_MAX {
+                peer.wrong.push(now);
+            }
+        }
+    }
+
+    /// It proved to have a piece that it had signed for.
+    pub fn proved(&mut self, node: NodeId) {
+        if let Some(peer) = self.peer(node) {
+            peer.has_proved = true;
+        }
+    }
+
+    /// Whether it has proved to have a piece, and its answers are not wrong.
+    pub fn has_proved(&self, node: NodeId, now: u64) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.has_proved && peer.wrong_at(now) < WRONG_MAX)
+    }
+
+    /// Pieces it does not have, whatever receipts up to number `seq` say.
+    pub fn lost(&mut self, node: NodeId, chunk: ChunkId, seq: u64, indices: IndexSet) {
+        if indices.is_empty() || (self.losses.len() >= LOSSES_MAX && !self.losses.contains_key(&(chunk, node))) {
+            return;
+        }
+        let loss = self.losses.entry((chunk, node)).or_insert(Loss { seq, indices });
+        if loss.seq < seq {
+            *loss = Loss { seq, indices };
+        }
+        loss.indices = loss.indices.union(indices);
+    }
+
+    /// It has what it signed for.
+    pub fn found(&mut self, node: NodeId, chunk: ChunkId) {
+        self.losses.remove(&(chunk, node));
+    }
+
+    /// Whether its pieces count at `now`.
+    pub fn presence(&self, node: NodeId, now: u64) -> Presence {
+        let Some(peer) = self.peers.get(&node) else { return Presence::Here };
+        match peer.silent_since {
+            _ if peer.wrong_at(now) >= WRONG_MAX => Presence::Gone,
+            None => Presence::Here,
+            Some(since) if since.saturating_add(self.grace_secs) > now => Presence::Silent,
+            Some(_) => Presence::Gone,
+        }
+    }
+
+    /// Who holds what of a chunk, by the receipts of farmers that are not gone and less what they were seen to lack.
+    pub fn holders(&self, locator: &VerifiedLocator, now: u64) -> BTreeMap<NodeId, IndexSet> {
+        let receipts = locator.receipts().map(|receipt| receipt.body());
+        let there = receipts.filter(|body| self.presence(body.farmer, now) != Presence::Gone);
+        let held = there.map(|body| (body.farmer, self.less_lost(body, body.indices)));
+        held.filter(|(_, set)| !set.is_empty()).collect()
+    }
+
+    /// Pieces of a receipt's chunk less those that its farmer was seen to lack.
+    pub fn less_lost(&self, receipt: &ReceiptBody, indices: IndexSet) -> IndexSet {
+        let loss = self.losses.get(&(receipt.chunk, receipt.farmer)).filter(|loss| receipt.seq <= loss.seq);
+        indices.minus(loss.map_or(IndexSet::EMPTY, |loss| loss.indices))
+    }
+
+    /// Farmers whose answers were wrong so often that nothing is given to them now.
+    pub fn distrusted(&self, now: u64) -> Vec<NodeId> {
+        let is_wrong = |peer: &Peer| peer.wrong_at(now) >= WRONG_MAX;
+        self.peers.iter().filter(|(_, peer)| is_wrong(peer)).map(|(node, _)| *node).collect()
+    }
+
+    /// Whether so many vanished at once that it is more likely an outage, or this node cut off, than their end: then
+    /// what is not urgent waits, for at most one grace more.
+    pub fn is_braking(&mut self, now: u64) -> bool {
+        let silent = self.peers.values().filter(|peer| peer.silent_since.is_some()).count();
+        let is_over = silent * BRAKE_SHARE * 2 <= self.peers.len();
+        let Some(at) = self.braked_at else { return false };
+        if is_over {
+            self.braked_at = None;
+        }
+        // A grace for the absent, one for the brake; then a new wave may brake again.
+        if at.saturating_add(2 * self.grace_secs) <= now && !self.is_mass_failure(now) {
+            self.braked_at = None;
+        }
+        self.braked_at.is_some() && at.saturating_add(2 * self.grace_secs) > now
+    }
+
+    /// Forgets nodes that are no neighbours any more.
+    pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
+        self.peers.retain(|node, _| keep(*node));
+        self.losses.retain(|(_, node), _| keep(*node));
+    }
+
+    fn is_mass_failure(&self, now: u64) -> bool {
+        let recent = |since: u64| since.saturating_add(BRAKE_WITHIN_SECS) > now;
+        let vanished = self.peers.values().filter(|peer| peer.silent_since.is_some_and(recent)).count();
+        vanished >= BRAKE_LEAST && vanished * BRAKE_SHARE > self.peers.len()
+    }
+
+    fn peer(&mut self, node: NodeId) -> Option<&mut Peer> {
+        if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&node) {
+            return None;
+        }
+        Some(self.peers.entry(node).or_default())
+    }
+}
+
+impl Peer {
+    /// Wrong answers that count at `now`.
+    fn wrong_at(&self, now: u64) -> usize {
+        self.wrong.iter().filter(|at| at.saturating_add(WRONG_WITHIN_SECS) > now).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: u64 = 86_400;
+    const NOW: u64 = 1_800_000_000;
+
+    fn node(n: u8) -> NodeId {
+        NodeId([n; 32])
+    }
+
+    fn mark(id: u64, opens: u64, losses: u64) -> StoreMark {
+        StoreMark { id, opens, losses }
+    }
+
+    fn hear(liveness: &mut Liveness, nodes: std::ops::Range<u8>, mark: StoreMark) {
+        for n in nodes {
+            liveness.heard(node(n), mark);
+        }
+    }
+
+    #[test]
+    fn silence_is_forgiven_for_the_grace_and_no_longer() {
+        let mut liveness = Liveness::new(GRACE);
+        assert_eq!(liveness.presence(node(1), NOW), Presence::Here);
+        liveness.silent(node(1), NOW);
+        liveness.silent(node(1), NOW + GRACE - 1);
+        assert_eq!(liveness.presence(node(1), NOW + GRACE - 1), Presence::Silent);
+        assert_eq!(liveness.presence(node(1), NOW + GRACE), Presence::Gone);
+        liveness.heard(node(1), mark(1, 1, 0));
+        assert_eq!(liveness.presence(node(1), NOW + GRACE), Presence::Here, "back at once");
+    }
+
+    #[test]
+    fn three_wrong_answers_within_a_day_end_all_trust() {
+        let mut liveness = Liveness::new(GRACE);
+        for at in [NOW, NOW + 10, NOW + 20] {
+            assert_eq!(liveness.presence(node(1), at), Presence::Here);
+            liveness.wrong(node(1), at);
+        }
+        assert_eq!(liveness.presence(node(1), NOW + 20), Presence::Gone);
+        assert_eq!(liveness.presence(node(1), NOW + WRONG_WITHIN_SECS), Presence::Here);
+    }
+
+    #[test]
+    fn a_store_that_changed_is_asked_anew() {
+        let mut liveness = Liveness::new(GRACE);
+        assert!(!liveness.heard(node(1), mark(1, 5, 0)), "nothing to compare with");
+        assert!(!liveness.heard(node(1), mark(1, 6, 0)), "a restart");
+        assert!(liveness.heard(node(1), mark(1, 6, 1)), "pieces were lost");
+        assert!(liveness.heard(node(1), mark(1, 3, 1)), "an old copy");
+        assert!(liveness.heard(node(1), mark(2, 1, 0)), "another disk");
+        assert!(!liveness.heard(node(1), mark(2, 1, 0)));
+    }
+
+    #[test]
+    fn a_mass_failure_brakes_for_one_grace_more_and_ends_when_they_are_back() {
+        let mut liveness = Liveness::new(GRACE);
+        hear(&mut liveness, 0..40, mark(1, 1, 0));
+        (0..9).for_each(|n| liveness.silent(node(n), NOW));
+        assert!(!liveness.is_braking(NOW), "nine are not many");
+        liveness.silent(node(9), NOW + 60);
+        assert!(liveness.is_braking(NOW + 60));
+        assert!(liveness.is_braking(NOW + 60 + 2 * GRACE - 1));
+        assert!(!liveness.is_braking(NOW + 60 + 2 * GRACE));
+        let mut liveness = Liveness::new(GRACE);
+        hear(&mut liveness, 0..40, mark(1, 1, 0));
+        (0..12).for_each(|n| liveness.silent(node(n), NOW));
+        hear(&mut liveness, 0..9, mark(1, 2, 0));
+        assert!(!liveness.is_braking(NOW + 60));
+    }
+
+    #[test]
+    fn nodes_that_vanish_one_by_one_do_not_brake() {
+        let mut liveness = Liveness::new(GRACE);
+        hear(&mut liveness, 0..40, mark(1, 1, 0));
+        (0..30).for_each(|n| liveness.silent(node(n), NOW + u64::from(n) * 1800));
+        assert!(!liveness.is_braking(NOW + 30 * 1800));
+    }
+}
