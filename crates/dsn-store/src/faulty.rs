@@ -15,12 +15,15 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
-    cid::Cid,
     hash::ChunkId,
     index_set::IndexSet,
+    lease::{Lease, VerifiedLease},
     locator::Locator,
     node_id::NodeId,
-    ports::{BoundChunks, ChunkHoldings, PieceStore, PutBatch, Space, StoreError, StoredChunk},
+    ports::{
+        BoundChunks, ChunkHoldings, CollectStep, Collected, PieceStore, PutBatch, Space, StoreError, StoreMark,
+        StoredChunk, Upkeep,
+    },
     rpc::PutId,
 };
 
@@ -39,6 +42,12 @@ pub enum Operation {
     Locators,
     /// [`PieceStore::bind`].
     Bind,
+    /// [`Upkeep::chunks_after`] and [`Upkeep::locators_after`].
+    Walk,
+    /// [`Upkeep::leases`] and [`Upkeep::renew`].
+    Leases,
+    /// [`Upkeep::collect`] and [`Upkeep::give_up`].
+    Collect,
 }
 
 /// What goes wrong.
@@ -152,11 +161,7 @@ impl<S: PieceStore> PieceStore for FaultyStore<S> {
         self.ask(Operation::Chunks)?;
         let found = self.inner.chunks(chunks).await?;
         let state = self.state();
-        let visible = |stored: StoredChunk| {
-            let indices = state.visible(stored.descriptor.id(), stored.indices);
-            StoredChunk { indices, ..stored }
-        };
-        Ok(found.into_iter().map(|stored| stored.map(visible)).collect())
+        Ok(found.into_iter().map(|stored| stored.map(|stored| state.seen(stored))).collect())
     }
 
     async fn put_locators(&self, locators: Vec<Locator>) -> Result<(), StoreError> {
@@ -169,9 +174,9 @@ impl<S: PieceStore> PieceStore for FaultyStore<S> {
         self.inner.locators(chunks).await
     }
 
-    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
+    async fn bind(&self, put_id: PutId, owner: NodeId, leases: Vec<VerifiedLease>) -> Result<BoundChunks, StoreError> {
         self.ask(Operation::Bind)?;
-        self.inner.bind(put_id, owner, root).await
+        self.inner.bind(put_id, owner, leases).await
     }
 
     fn space(&self) -> Space {
@@ -185,7 +190,62 @@ impl<S: PieceStore> PieceStore for FaultyStore<S> {
     }
 }
 
+#[async_trait]
+impl<S: Upkeep> Upkeep for FaultyStore<S> {
+    fn mark(&self) -> StoreMark {
+        self.inner.mark()
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.inner.last_seq()
+    }
+
+    async fn chunks_after(&self, after: Option<ChunkId>, max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        self.ask(Operation::Walk)?;
+        let found = self.inner.chunks_after(after, max).await?;
+        let state = self.state();
+        Ok(found.into_iter().map(|stored| state.seen(stored)).collect())
+    }
+
+    async fn locators_after(&self, after: Option<ChunkId>, max: usize) -> Result<Vec<Locator>, StoreError> {
+        self.ask(Operation::Walk)?;
+        self.inner.locators_after(after, max).await
+    }
+
+    async fn drop_locators(&self, chunks: Vec<ChunkId>) -> Result<(), StoreError> {
+        self.ask(Operation::PutLocators)?;
+        self.inner.drop_locators(chunks).await
+    }
+
+    async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {
+        self.ask(Operation::Leases)?;
+        self.inner.leases(chunks).await
+    }
+
+    async fn renew(&self, leases: Vec<VerifiedLease>) -> Result<Vec<BoundChunks>, StoreError> {
+        self.ask(Operation::Leases)?;
+        self.inner.renew(leases).await
+    }
+
+    async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
+        self.ask(Operation::Collect)?;
+        self.state().show(chunk, index);
+        self.inner.give_up(chunk, index).await
+    }
+
+    async fn collect(&self, step: CollectStep) -> Result<Collected, StoreError> {
+        self.ask(Operation::Collect)?;
+        self.inner.collect(step).await
+    }
+}
+
 impl State {
+    /// A chunk without the pieces hidden.
+    fn seen(&self, stored: StoredChunk) -> StoredChunk {
+        let indices = self.visible(stored.descriptor.id(), stored.indices);
+        StoredChunk { indices, ..stored }
+    }
+
     fn hides(&self, chunk: ChunkId, index: u8) -> bool {
         self.hidden.get(&chunk).is_some_and(|pieces| pieces.contains_key(&index))
     }
@@ -216,6 +276,9 @@ impl Operation {
             Self::PutLocators => "put locators",
             Self::Locators => "read locators",
             Self::Bind => "bind leases",
+            Self::Walk => "go through the store",
+            Self::Leases => "read or renew leases",
+            Self::Collect => "delete",
         }
     }
 }

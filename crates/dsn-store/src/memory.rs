@@ -6,26 +6,33 @@
 //! The hooks at the end do to it what happens to disks. Receipt numbers survive even [`MemoryStore::lose_everything`],
 //! because a real store starts above any number it can have given before.
 
+mod leases;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
-    cid::Cid,
     descriptor::Descriptor,
     hash::ChunkId,
     index_set::IndexSet,
+    lease::{Lease, VerifiedLease},
     locator::Locator,
     node_id::NodeId,
-    ports::{BoundChunks, ChunkHoldings, NewPiece, PieceStore, PutBatch, Space, StoreError, StoredChunk},
+    ports::{
+        BoundChunks, ChunkHoldings, CollectStep, Collected, NewPiece, PieceStore, PutBatch, Space, StoreError,
+        StoreMark, StoredChunk, Upkeep,
+    },
     redundancy::Class,
     rpc::PutId,
 };
 
-use crate::batch::named_chunks;
+use self::leases::Leases;
+use crate::{batch::named_chunks, fate::Fate};
 
 /// A store in memory. Clones share their contents.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +44,10 @@ pub struct MemoryStore {
 struct State {
     chunks: BTreeMap<ChunkId, Held>,
     locators: BTreeMap<ChunkId, Locator>,
-    provisional: BTreeSet<(PutId, NodeId, ChunkId)>,
-    leases: BTreeSet<(NodeId, Cid, ChunkId)>,
+    leases: Leases,
     space: Space,
     seq: u64,
+    mark: StoreMark,
 }
 
 #[derive(Debug)]
@@ -69,10 +76,32 @@ impl MemoryStore {
         held.filter(|(_, indices)| !indices.is_empty()).collect()
     }
 
+    /// All locators, in order of their chunks.
+    pub fn list_locators(&self) -> Vec<Locator> {
+        self.state().locators.values().cloned().collect()
+    }
+
+    /// The same without pieces that have rotted.
+    pub fn list_sound(&self) -> Vec<(ChunkId, IndexSet)> {
+        let state = self.state();
+        let sound = |held: &Held| {
+            let pieces = held.pieces.iter().filter(|(_, piece)| matches!(piece, HeldPiece::Sound(_)));
+            pieces.map(|(index, _)| *index).collect::<IndexSet>()
+        };
+        let held = state.chunks.iter().map(|(chunk, held)| (*chunk, sound(held)));
+        held.filter(|(_, indices)| !indices.is_empty()).collect()
+    }
+
     /// A wiped disk: pieces, descriptors, locators and leases are gone.
     pub fn lose_everything(&self) {
         let mut state = self.state();
-        *state = State { seq: state.seq, ..State::default() };
+        let mark = StoreMark { id: state.mark.id + 1, ..StoreMark::default() };
+        *state = State { seq: state.seq, mark, ..State::default() };
+    }
+
+    /// What a process does when it starts on this disk.
+    pub fn reopen(&self) {
+        self.state().mark.opens += 1;
     }
 
     /// Bit rot: the next read of this piece finds it damaged. Says whether it was held.
@@ -109,6 +138,7 @@ impl PieceStore for MemoryStore {
             Some(HeldPiece::Sound(bytes)) => Ok(Some(bytes.clone())),
             Some(HeldPiece::Rotten { .. }) => {
                 state.remove_piece(chunk, index);
+                state.mark.losses += 1;
                 Err(StoreError::Corrupt { chunk, index })
             }
         }
@@ -131,8 +161,8 @@ impl PieceStore for MemoryStore {
         Ok(chunks.iter().map(|chunk| state.locators.get(chunk).cloned()).collect())
     }
 
-    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
-        Ok(self.state().bind(put_id, owner, root))
+    async fn bind(&self, put_id: PutId, owner: NodeId, leases: Vec<VerifiedLease>) -> Result<BoundChunks, StoreError> {
+        Ok(self.state().leases.bind(put_id, owner, &leases))
     }
 
     fn space(&self) -> Space {
@@ -140,14 +170,70 @@ impl PieceStore for MemoryStore {
     }
 }
 
+#[async_trait]
+impl Upkeep for MemoryStore {
+    fn mark(&self) -> StoreMark {
+        self.state().mark
+    }
+
+    fn last_seq(&self) -> u64 {
+        self.state().seq
+    }
+
+    async fn chunks_after(&self, after: Option<ChunkId>, max: usize) -> Result<Vec<StoredChunk>, StoreError> {
+        let state = self.state();
+        let held = state.chunks.range(beyond(after)).filter(|(_, held)| !held.pieces.is_empty());
+        Ok(held.take(max).map(|(_, held)| held.to_stored()).collect())
+    }
+
+    async fn locators_after(&self, after: Option<ChunkId>, max: usize) -> Result<Vec<Locator>, StoreError> {
+        Ok(self.state().locators.range(beyond(after)).take(max).map(|(_, locator)| locator.clone()).collect())
+    }
+
+    async fn drop_locators(&self, chunks: Vec<ChunkId>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for chunk in chunks {
+            state.locators.remove(&chunk);
+        }
+        state.space.locators = count(state.locators.len());
+        Ok(())
+    }
+
+    async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {
+        let state = self.state();
+        Ok(chunks.iter().map(|chunk| state.leases.of(*chunk)).collect())
+    }
+
+    async fn renew(&self, leases: Vec<VerifiedLease>) -> Result<Vec<BoundChunks>, StoreError> {
+        let mut state = self.state();
+        Ok(leases.iter().map(|lease| state.leases.renew(lease)).collect())
+    }
+
+    async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let was_held = state.remove_piece(chunk, index);
+        state.mark.losses += u64::from(was_held);
+        Ok(was_held)
+    }
+
+    async fn collect(&self, step: CollectStep) -> Result<Collected, StoreError> {
+        Ok(self.state().collect(step))
+    }
+}
+
+/// All chunks after one.
+fn beyond(after: Option<ChunkId>) -> (Bound<ChunkId>, Bound<ChunkId>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
+
 impl State {
     fn put(&mut self, batch: PutBatch) -> Vec<ChunkHoldings> {
         let named = named_chunks(&batch);
-        for new in batch.pieces {
-            self.add_piece(new, batch.class);
+        for new in &batch.pieces {
+            self.add_piece(new.clone(), batch.class);
         }
         self.seq += 1;
-        named.into_iter().map(|chunk| self.lease(chunk, batch.put_id, batch.owner, batch.class)).collect()
+        named.into_iter().map(|chunk| self.lease(chunk, &batch)).collect()
     }
 
     fn add_piece(&mut self, NewPiece { descriptor, piece }: NewPiece, class: Class) {
@@ -160,20 +246,41 @@ impl State {
         });
     }
 
-    fn lease(&mut self, chunk: ChunkId, put_id: PutId, owner: NodeId, class: Class) -> ChunkHoldings {
+    fn lease(&mut self, chunk: ChunkId, batch: &PutBatch) -> ChunkHoldings {
+        let PutBatch { put_id, owner, class, lease_until, .. } = *batch;
         let Some(held) = self.chunks.get_mut(&chunk) else {
             return ChunkHoldings { chunk, indices: IndexSet::EMPTY, class, seq: self.seq };
         };
         held.class = held.class.max(class);
-        self.provisional.insert((put_id, owner, chunk));
+        self.leases.add_provisional(chunk, put_id, owner, lease_until);
         ChunkHoldings { chunk, indices: held.indices(), class: held.class, seq: self.seq }
     }
 
-    fn bind(&mut self, put_id: PutId, owner: NodeId, root: Cid) -> BoundChunks {
-        let bound: Vec<_> = self.provisional.extract_if(.., |lease| (lease.0, lease.1) == (put_id, owner)).collect();
-        self.leases.extend(bound.into_iter().map(|(_, owner, chunk)| (owner, root, chunk)));
-        let of_root = self.leases.iter().filter(|lease| (lease.0, lease.1) == (owner, root)).count();
-        BoundChunks(u32::try_from(of_root).unwrap_or(u32::MAX))
+    fn collect(&mut self, step: CollectStep) -> Collected {
+        let looked_at: Vec<ChunkId> =
+            self.chunks.range(beyond(step.after)).take(step.max_chunks).map(|(chunk, _)| *chunk).collect();
+        let next = if looked_at.len() < step.max_chunks { None } else { looked_at.last().copied() };
+        let mut collected = Collected { next, ..Collected::default() };
+        for chunk in looked_at {
+            match self.leases.judge(chunk, &step) {
+                Fate::Stays | Fate::Restored => {}
+                Fate::Trashed => collected.trashed += 1,
+                Fate::Deleted => {
+                    collected.deleted += 1;
+                    collected.deleted_bytes += self.delete(chunk);
+                }
+            }
+        }
+        collected
+    }
+
+    /// Deletes a chunk; gives the bytes of its pieces.
+    fn delete(&mut self, chunk: ChunkId) -> u64 {
+        let Some(held) = self.chunks.remove(&chunk) else { return 0 };
+        let bytes = held.pieces.values().map(|piece| count(piece.len())).sum();
+        self.space.pieces -= count(held.pieces.len());
+        self.space.used_bytes -= bytes;
+        bytes
     }
 
     fn remove_piece(&mut self, chunk: ChunkId, index: u8) -> bool {

@@ -5,7 +5,11 @@
 //! Invariant: what was answered survives a kill or a power cut at any instant; a damaged byte costs the piece it is in and
 //! nothing else.
 
+mod ballast;
+mod claims;
+mod collect;
 mod database;
+mod doubt;
 mod group;
 mod layout;
 mod leftover;
@@ -15,7 +19,9 @@ mod recovery;
 mod relocate;
 mod slot;
 mod tuning;
+mod upkeep;
 mod verify;
+mod walk;
 mod writer;
 
 use std::{
@@ -28,8 +34,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
-    cid::Cid,
     hash::ChunkId,
+    lease::VerifiedLease,
     locator::Locator,
     node_id::NodeId,
     ports::{BoundChunks, ChunkHoldings, PieceStore, PutBatch, Space, StoreError, StoredChunk},
@@ -39,12 +45,14 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::open::Opened;
 use self::{
+    ballast::Ballast,
     database::{Database, PieceRead},
+    layout::{Counters, Upload},
     reclaim::Reclaim,
     recovery::Recovery,
     slot::Slot,
     tuning::Strictness,
-    writer::{Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
+    writer::{BindPage, Command, Grouped, QUEUE_MAX_COMMANDS, Writer},
 };
 pub use self::{
     open::{OpenError, OpenReport},
@@ -64,13 +72,22 @@ pub struct RocksOptions {
     pub block_cache_bytes: usize,
     /// Files RocksDB keeps open.
     pub max_open_files: i32,
+    /// Bytes of a file that goes when the disk is full, so that there is room to delete; zero for none. It takes three
+    /// write buffers: the two that wait for the disk become files when the database is opened anew. Only stores with 16
+    /// times as much in pieces have one.
+    pub ballast_bytes: u64,
 }
 
 impl Default for RocksOptions {
     /// For a farmer that should stay small: measured against write buffers of 64 MiB, 16 MiB take no more processor time
     /// and 100 MiB less memory at the peak.
     fn default() -> Self {
-        Self { write_buffer_bytes: 16 * 1024 * 1024, block_cache_bytes: 8 * 1024 * 1024, max_open_files: 256 }
+        Self {
+            write_buffer_bytes: 16 * 1024 * 1024,
+            block_cache_bytes: 8 * 1024 * 1024,
+            max_open_files: 256,
+            ballast_bytes: 48 * 1024 * 1024,
+        }
     }
 }
 
@@ -86,7 +103,7 @@ struct Inner {
     report: OpenReport,
     slot: Arc<Slot>,
     reads: Arc<Semaphore>,
-    space: watch::Receiver<Space>,
+    counters: watch::Receiver<Counters>,
     /// None only while the last handle is dropped.
     commands: Option<mpsc::Sender<Command>>,
     /// None only while the last handle is dropped.
@@ -101,19 +118,24 @@ impl RocksStore {
     /// See [`OpenError`]. Damage is none: see [`RocksStore::report`].
     pub fn open(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_path_buf();
-        let Opened { database, counters, report } = open::open(&path, options)?;
+        let mut ballast = Ballast::new(&path, options.ballast_bytes);
+        let opened = match open::open(&path, options) {
+            Err(error) if error.is_disk_full() && ballast.drop_overboard() => open::open(&path, options),
+            done => done,
+        };
+        let Opened { database, counters, report } = opened?;
         let strictness = if report == OpenReport::Damaged { Strictness::Lenient } else { Strictness::Strict };
         let recovery = Recovery::new(path.clone(), options.clone(), strictness);
         let slot = Arc::new(Slot::new(database));
-        let (space_of_writer, space) = watch::channel(counters.space);
+        let (watched, counters_now) = watch::channel(counters);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
         let reclaim = Reclaim::new(Arc::clone(&slot), commands.downgrade());
-        let writer = Writer::new(Arc::clone(&slot), counters, space_of_writer, recovery, reclaim);
+        let writer = Writer::new(Arc::clone(&slot), counters, watched, recovery, reclaim, ballast);
         let spawned = thread::Builder::new().name("dsn-store-writer".into()).spawn(move || writer.run(queue));
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let writer = Some(spawned.map_err(failed)?);
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let inner = Inner { path, report, slot, reads, space, commands: Some(commands), writer };
+        let inner = Inner { path, report, slot, reads, counters: counters_now, commands: Some(commands), writer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -221,12 +243,20 @@ impl PieceStore for RocksStore {
         self.read(move |database| chunks.into_iter().map(|chunk| database.locator(chunk)).collect()).await
     }
 
-    async fn bind(&self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
-        self.command(|reply| Command::Bind { put_id, owner, root, reply }).await
+    async fn bind(&self, put_id: PutId, owner: NodeId, leases: Vec<VerifiedLease>) -> Result<BoundChunks, StoreError> {
+        let Some(first) = leases.first().map(claims::claim_of) else { return Ok(BoundChunks(0)) };
+        let (upload, leases, mut after) = (Upload { put_id, owner }, Arc::from(leases), None);
+        loop {
+            let page = BindPage { upload, leases: Arc::clone(&leases), after };
+            after = self.command(|reply| Command::Bind { page, reply }).await?;
+            if after.is_none() {
+                return self.read(move |database| claims::covered(database, first)).await;
+            }
+        }
     }
 
     fn space(&self) -> Space {
-        *self.inner.space.borrow()
+        self.inner.counters.borrow().space
     }
 }
 

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use dsn_core::{
     descriptor::Descriptor,
     hash::ChunkId,
+    lease::Lease,
     locator::Locator,
-    ports::{StoreError, StoredChunk},
+    ports::{StoreError, StoreMark, StoredChunk},
 };
 use rocksdb::{
     ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::layout::{
-    CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG,
-    LOCATOR_TAG, META, PIECES, chunk_key, piece_key,
+    CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, DOUBT_KEY, ENTRY_TAG, GARBAGE_KEY,
+    LOCATOR_NAME_TAG, LOCATOR_TAG, MARK_KEY, META, PIECES, chunk_key, decode_mark, decode_time, piece_key,
 };
 
 /// An open database.
@@ -91,6 +92,11 @@ impl Database {
     /// What is known of a chunk; none when its entry or its descriptor is missing or damaged.
     pub(super) fn chunk(&self, chunk: ChunkId) -> Result<Option<StoredChunk>, StoreError> {
         let Some(entry) = self.entry(chunk)? else { return Ok(None) };
+        self.described(chunk, entry)
+    }
+
+    /// A chunk of which the entry is known.
+    pub(super) fn described(&self, chunk: ChunkId, entry: ChunkEntry) -> Result<Option<StoredChunk>, StoreError> {
         let descriptor = self.decoded(&chunk_key(DESCRIPTOR_TAG, chunk), |value| {
             Descriptor::decode(&Bytes::copy_from_slice(value)).ok().filter(|found| found.id() == chunk)
         })?;
@@ -113,13 +119,45 @@ impl Database {
     /// The counters; none when there are none or they are damaged.
     pub(super) fn counters(&self) -> Result<Option<Counters>, StoreError> {
         let Some(counters) = self.decoded(COUNTERS_KEY, Counters::decode)? else { return Ok(None) };
-        Ok(Some(Counters { garbage_bytes: self.garbage_bytes()?, ..counters }))
+        let mark = self.mark()?.unwrap_or_default();
+        Ok(Some(Counters { garbage_bytes: self.garbage_bytes()?, mark, ..counters }))
+    }
+
+    /// The mark; none when there is none or it is damaged.
+    pub(super) fn mark(&self) -> Result<Option<StoreMark>, StoreError> {
+        self.decoded(MARK_KEY, decode_mark)
+    }
+
+    /// Whether a part of the index may be missing.
+    pub(super) fn is_in_doubt(&self) -> Result<bool, StoreError> {
+        // There or unreadable.
+        Ok(self.time(DOUBT_KEY)?.is_some())
+    }
+
+    /// The owner's newest lease of a file; none when there is none or it is damaged.
+    pub(super) fn word(&self, claim: Claim) -> Result<Option<Lease>, StoreError> {
+        self.decoded(&claim.word_key(), |value| {
+            let lease = Lease::decode(&Bytes::copy_from_slice(value)).ok()?;
+            let of = Claim { owner: lease.body().owner, root: lease.body().root };
+            (of == claim).then_some(lease)
+        })
+    }
+
+    /// A point in time; `Some(None)` when there is one and it is damaged.
+    pub(super) fn time(&self, key: &[u8]) -> Result<Option<Option<u64>>, StoreError> {
+        match self.db.get_pinned_cf(self.meta(), key) {
+            Ok(value) => Ok(value.map(|value| decode_time(&value))),
+            Err(error) if is_damage(&error) => {
+                self.is_index_damaged.store(true, Ordering::Relaxed);
+                Ok(Some(None))
+            }
+            Err(error) => Err(store_error("read the index", &error)),
+        }
     }
 
     /// Bytes that can be reclaimed, as far as they were counted.
     pub(super) fn garbage_bytes(&self) -> Result<u64, StoreError> {
-        let decode = |value: &[u8]| Some(u64::from_be_bytes(value.try_into().ok()?));
-        Ok(self.decoded(GARBAGE_KEY, decode)?.unwrap_or(0))
+        Ok(self.decoded(GARBAGE_KEY, decode_time)?.unwrap_or(0))
     }
 
     /// Whether the store was closed in order.
@@ -141,15 +179,25 @@ impl Database {
         &self,
         start: &[u8],
         shared: usize,
+        options: ReadOptions,
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.try_scan(start, shared, options, visit).map_err(|error| store_error("scan the index", &error))
+    }
+
+    /// The same with RocksDB's own error, for those who pass by damage.
+    pub(super) fn try_scan(
+        &self,
+        start: &[u8],
+        shared: usize,
         mut options: ReadOptions,
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Error> {
         options.fill_cache(false);
         let from = IteratorMode::From(start, Direction::Forward);
         for item in self.db.iterator_cf_opt(self.meta(), options, from) {
-            let (key, value) = item.map_err(|error| {
-                self.is_index_damaged.fetch_or(is_damage(&error), Ordering::Relaxed);
-                store_error("scan the index", &error)
+            let (key, value) = item.inspect_err(|error| {
+                self.is_index_damaged.fetch_or(is_damage(error), Ordering::Relaxed);
             })?;
             if !key.starts_with(&start[..shared]) || visit(&key, &value).is_break() {
                 break;
@@ -216,13 +264,14 @@ pub(super) fn store_error(action: &'static str, error: &Error) -> StoreError {
     classify(action, error.as_ref())
 }
 
+/// Whether an error of RocksDB says that there is no room on the disk.
+pub(super) fn says_disk_full(text: &str) -> bool {
+    text.contains("No space left on device") || text.contains("Disk quota exceeded")
+}
+
 /// RocksDB gives the system's error as its text only.
 fn classify(action: &'static str, text: &str) -> StoreError {
-    if text.contains("No space left on device") || text.contains("Disk quota exceeded") {
-        StoreError::DiskFull
-    } else {
-        StoreError::Io { action, reason: text.into() }
-    }
+    if says_disk_full(text) { StoreError::DiskFull } else { StoreError::Io { action, reason: text.into() } }
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 //!
 //! Invariant: a method that fails has changed nothing, so one caller's failure is not another's.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 use dsn_core::{
     hash::ChunkId,
     index_set::IndexSet,
     locator::Locator,
-    ports::{ChunkHoldings, NewPiece, PutBatch, StoreError},
+    ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoreMark},
     redundancy::Class,
 };
 use rocksdb::WriteBatch;
@@ -18,8 +20,8 @@ use rocksdb::WriteBatch;
 use super::{
     database::Database,
     layout::{
-        COUNTERS_KEY, ChunkEntry, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG, LOCATOR_TAG,
-        chunk_key, lease_key, piece_key, provisional_prefix,
+        COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG,
+        LOCATOR_TAG, MARK_KEY, Upload, chunk_key, encode_mark, piece_key,
     },
 };
 
@@ -30,8 +32,14 @@ pub(super) struct Group<'a> {
     counters: Counters,
     /// Chunks as they will be, for those this group names.
     chunks: BTreeMap<ChunkId, Known>,
-    /// Chunks whose first locator is in this group.
-    located: BTreeSet<ChunkId>,
+    /// Whether there will be a locator, for the chunks this group gives one or takes it from.
+    located: BTreeMap<ChunkId, bool>,
+    /// When the leases in this group were issued.
+    words: BTreeMap<Claim, u64>,
+    /// Claims this group deletes.
+    unclaimed: BTreeMap<Claim, BTreeSet<ChunkId>>,
+    /// The mark as it is before.
+    mark: StoreMark,
 }
 
 struct Known {
@@ -47,7 +55,10 @@ impl<'a> Group<'a> {
             batch: WriteBatch::with_capacity_bytes(bytes),
             counters,
             chunks: BTreeMap::new(),
-            located: BTreeSet::new(),
+            located: BTreeMap::new(),
+            words: BTreeMap::new(),
+            unclaimed: BTreeMap::new(),
+            mark: counters.mark,
         }
     }
 
@@ -65,41 +76,59 @@ impl<'a> Group<'a> {
 
     /// Adds locators.
     pub(super) fn put_locators(&mut self, locators: &[Locator]) -> Result<(), StoreError> {
-        let mut new = BTreeSet::new();
-        for chunk in locators.iter().map(Locator::chunk) {
-            if !self.located.contains(&chunk) && !self.database.has_locator(chunk)? {
-                new.insert(chunk);
-            }
-        }
+        let new = self.with_locator(locators.iter().map(Locator::chunk), false)?;
         let meta = self.database.meta();
         for locator in locators {
             self.batch.put_cf(meta, chunk_key(LOCATOR_TAG, locator.chunk()), locator.encode());
         }
-        for chunk in &new {
-            self.batch.put_cf(meta, chunk_key(LOCATOR_NAME_TAG, *chunk), []);
+        for chunk in new {
+            self.batch.put_cf(meta, chunk_key(LOCATOR_NAME_TAG, chunk), []);
             self.counters.space.locators += 1;
+            self.located.insert(chunk, true);
         }
-        self.located.append(&mut new);
         Ok(())
     }
 
-    /// Replaces leases below one key prefix by leases without end below another.
-    pub(super) fn move_leases(&mut self, from: &[u8], to: &[u8], chunks: &[ChunkId]) {
+    /// Takes locators away.
+    pub(super) fn drop_locators(&mut self, chunks: &[ChunkId]) -> Result<(), StoreError> {
         let meta = self.database.meta();
-        for chunk in chunks {
-            self.batch.delete_cf(meta, lease_key(from, *chunk));
-            self.batch.put_cf(meta, lease_key(to, *chunk), 0u64.to_be_bytes());
+        for chunk in self.with_locator(chunks.iter().copied(), true)? {
+            self.batch.delete_cf(meta, chunk_key(LOCATOR_TAG, chunk));
+            self.batch.delete_cf(meta, chunk_key(LOCATOR_NAME_TAG, chunk));
+            self.counters.space.locators = self.counters.space.locators.saturating_sub(1);
+            self.located.insert(chunk, false);
         }
+        Ok(())
     }
 
-    /// Takes a piece out of its chunk's entry; says whether it was there.
-    pub(super) fn remove_piece(&mut self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
+    /// Those of these chunks of which there is a locator, or there is none, as `is_there` asks.
+    fn with_locator(
+        &self,
+        chunks: impl Iterator<Item = ChunkId>,
+        is_there: bool,
+    ) -> Result<BTreeSet<ChunkId>, StoreError> {
+        let mut found = BTreeSet::new();
+        for chunk in chunks {
+            let has_locator = match self.located.get(&chunk) {
+                Some(has_locator) => *has_locator,
+                None => self.database.has_locator(chunk)?,
+            };
+            if has_locator == is_there {
+                found.insert(chunk);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes a piece out of its chunk's entry and counts it as lost; says whether it was there.
+    pub(super) fn give_up(&mut self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
         self.load(chunk)?;
         let entry = self.chunks.get_mut(&chunk).and_then(|known| known.entry.as_mut());
         let Some(entry) = entry.filter(|entry| entry.indices.contains(index)) else { return Ok(false) };
         entry.indices.remove(index);
         self.counters.remove_piece(entry.piece_len);
         self.counters.add_garbage(entry.piece_len);
+        self.counters.mark.losses += 1;
         self.batch.put_cf(self.database.meta(), chunk_key(ENTRY_TAG, chunk), entry.encode());
         self.batch.delete_cf(self.database.pieces(), piece_key(chunk, index));
         Ok(true)
@@ -117,6 +146,9 @@ impl<'a> Group<'a> {
             let meta = self.database.meta();
             self.batch.put_cf(meta, COUNTERS_KEY, self.counters.encode());
             self.batch.put_cf(meta, GARBAGE_KEY, self.counters.garbage_bytes.to_be_bytes());
+            if self.counters.mark != self.mark {
+                self.batch.put_cf(meta, MARK_KEY, encode_mark(self.counters.mark));
+            }
             self.database.write(self.batch)?;
         }
         Ok(self.counters)
@@ -160,13 +192,12 @@ impl<'a> Group<'a> {
         let Some(entry) = self.chunks.get_mut(&chunk).and_then(|known| known.entry.as_mut()) else {
             return ChunkHoldings { chunk, indices: IndexSet::EMPTY, class: put.class, seq };
         };
-        let meta = self.database.meta();
         if entry.class < put.class {
             entry.class = put.class;
-            self.batch.put_cf(meta, chunk_key(ENTRY_TAG, chunk), entry.encode());
+            self.batch.put_cf(self.database.meta(), chunk_key(ENTRY_TAG, chunk), entry.encode());
         }
-        let key = lease_key(&provisional_prefix(put.put_id, put.owner), chunk);
-        self.batch.put_cf(meta, key, put.lease_until.to_be_bytes());
-        ChunkHoldings { chunk, indices: entry.indices, class: entry.class, seq }
+        let ChunkEntry { indices, class, .. } = *entry;
+        self.add_upload(chunk, Upload { put_id: put.put_id, owner: put.owner }, put.lease_until);
+        ChunkHoldings { chunk, indices, class, seq }
     }
 }

@@ -20,14 +20,29 @@
 //! | `g` | bytes in blob files that no key names any more 8; absent is 0 |
 //! | `l`, chunk id 32 | the chunk's locator, canonical protobuf |
 //! | `n`, chunk id 32 | empty: a locator of this chunk is kept (so that counting reads no locators) |
-//! | `o`, owner 32, root chunk id 32, chunk id 32 | a lease: Unix seconds of its end 8, 0 for none |
+//! | `m` | the store's mark: id 8, how often it was opened 8, pieces lost by damage 8 |
+//! | `o`, owner 32, root chunk id 32, chunk id 32 | a claim: the chunk belongs to that file. The value says nothing |
 //! | `p`, put id 16, owner 32, chunk id 32 | a provisional lease: Unix seconds of its end 8 |
+//! | `q`, chunk id 32, put id 16, owner 32 | empty: there is the `p` of the same three |
+//! | `r`, chunk id 32, owner 32, root chunk id 32 | empty: there is the `o` of the same three |
 //! | `s` | bytes of all pieces 8, pieces 8, locators 8, last receipt number 8 |
+//! | `t`, chunk id 32 | the chunk is in the trash: Unix seconds since when 8 |
+//! | `w`, owner 32, root chunk id 32 | the owner's newest lease of that file, signed, canonical protobuf |
 //! | `x` | empty: the store was closed in order, so `s` is true without counting |
+//! | `y` | empty: a part of the index may be missing, so nothing is deleted until `doubt` has been through it |
+//!
+//! A claim without a readable `w` holds its chunk without end. Stores of before `m` have no `q`, `r` and `w`; they get `q`
+//! and `r` when they are opened. `o` and `r` with an owner and a root of zeros are nobody's claim: `doubt` makes them.
 
 use dsn_core::{
-    cid::Cid, hash::ChunkId, index_set::IndexSet, limits::PIECE_MAX_BYTES, node_id::NodeId, ports::Space,
-    redundancy::Class, rpc::PutId,
+    cid::Cid,
+    hash::{ChunkId, Hash},
+    index_set::IndexSet,
+    limits::PIECE_MAX_BYTES,
+    node_id::NodeId,
+    ports::{Space, StoreMark},
+    redundancy::Class,
+    rpc::PutId,
 };
 
 /// The format this program writes, and the highest it reads.
@@ -63,8 +78,38 @@ pub(super) const LOCATOR_TAG: u8 = b'l';
 /// What the keys that say "there is a locator" start with.
 pub(super) const LOCATOR_NAME_TAG: u8 = b'n';
 
-const LEASE_TAG: u8 = b'o';
-const PROVISIONAL_TAG: u8 = b'p';
+/// Key of the mark.
+pub(super) const MARK_KEY: &[u8] = b"m";
+
+/// Key that exists while a part of the index may be missing.
+pub(super) const DOUBT_KEY: &[u8] = b"y";
+
+/// What the keys of claims start with.
+pub(super) const CLAIM_TAG: u8 = b'o';
+
+/// What the keys of provisional leases start with.
+pub(super) const UPLOAD_TAG: u8 = b'p';
+
+/// What the keys of a chunk in the trash start with.
+pub(super) const TRASH_TAG: u8 = b't';
+
+const CLAIM_OF_CHUNK_TAG: u8 = b'r';
+const UPLOAD_OF_CHUNK_TAG: u8 = b'q';
+const WORD_TAG: u8 = b'w';
+
+/// A file that chunks belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Claim {
+    pub(super) owner: NodeId,
+    pub(super) root: Cid,
+}
+
+/// An upload that has not been committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Upload {
+    pub(super) put_id: PutId,
+    pub(super) owner: NodeId,
+}
 
 /// What is held of one chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +127,8 @@ pub(super) struct Counters {
     pub(super) seq: u64,
     /// Bytes of pieces in blob files that no key names any more. Under a key of its own.
     pub(super) garbage_bytes: u64,
+    /// In which life the store is. Under a key of its own.
+    pub(super) mark: StoreMark,
 }
 
 /// Key of a piece.
@@ -98,19 +145,94 @@ pub(super) fn chunk_key(tag: u8, chunk: ChunkId) -> [u8; 33] {
     key
 }
 
-/// What the keys of the provisional leases of an upload start with; the chunk id follows.
-pub(super) fn provisional_prefix(put_id: PutId, owner: NodeId) -> Vec<u8> {
-    [&[PROVISIONAL_TAG][..], &put_id.0, &owner.0].concat()
+/// The value of a point in time.
+pub(super) fn encode_time(secs: u64) -> [u8; 8] {
+    secs.to_be_bytes()
 }
 
-/// What the keys of the leases of a root start with; the chunk id follows.
-pub(super) fn lease_prefix(owner: NodeId, root: Cid) -> Vec<u8> {
-    [&[LEASE_TAG][..], &owner.0, root.0.as_bytes()].concat()
+/// Reads a point in time; none when it is damaged.
+pub(super) fn decode_time(value: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// Key of a chunk's lease below one of the two prefixes.
-pub(super) fn lease_key(prefix: &[u8], chunk: ChunkId) -> Vec<u8> {
-    [prefix, chunk.as_bytes()].concat()
+/// The value of a mark.
+pub(super) fn encode_mark(mark: StoreMark) -> [u8; 24] {
+    let mut value = [0; 24];
+    for (field, number) in value.chunks_exact_mut(8).zip([mark.id, mark.opens, mark.losses]) {
+        field.copy_from_slice(&number.to_be_bytes());
+    }
+    value
+}
+
+/// Reads a mark; none when it is damaged.
+pub(super) fn decode_mark(value: &[u8]) -> Option<StoreMark> {
+    let value: &[u8; 24] = value.try_into().ok()?;
+    let number = |at: usize| decode_time(&value[at..at + 8]);
+    Some(StoreMark { id: number(0)?, opens: number(8)?, losses: number(16)? })
+}
+
+impl Claim {
+    /// Holds a chunk without end: it has no word, and nobody can give one.
+    pub(super) const NOBODYS: Self = Self { owner: NodeId([0; 32]), root: Cid(ChunkId(Hash([0; 32]))) };
+
+    /// What the keys of its claims start with; the chunk id follows.
+    pub(super) fn prefix(&self) -> Vec<u8> {
+        [&[CLAIM_TAG][..], &self.owner.0, self.root.0.as_bytes()].concat()
+    }
+
+    /// Key of the claim to a chunk.
+    pub(super) fn key(&self, chunk: ChunkId) -> Vec<u8> {
+        [&self.prefix()[..], chunk.as_bytes()].concat()
+    }
+
+    /// Key of the same, to be found by the chunk.
+    pub(super) fn key_of_chunk(&self, chunk: ChunkId) -> Vec<u8> {
+        [&Self::prefix_of_chunk(chunk)[..], &self.owner.0, self.root.0.as_bytes()].concat()
+    }
+
+    /// What the keys of a chunk's claims start with.
+    pub(super) fn prefix_of_chunk(chunk: ChunkId) -> [u8; 33] {
+        chunk_key(CLAIM_OF_CHUNK_TAG, chunk)
+    }
+
+    /// Key of the owner's newest lease.
+    pub(super) fn word_key(&self) -> Vec<u8> {
+        [&[WORD_TAG][..], &self.owner.0, self.root.0.as_bytes()].concat()
+    }
+
+    /// Reads owner and root.
+    pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let (owner, root) = bytes.split_at_checked(32)?;
+        Some(Self { owner: NodeId::from_slice(owner)?, root: Cid(ChunkId::from_slice(root)?) })
+    }
+}
+
+impl Upload {
+    /// What the keys of its provisional leases start with; the chunk id follows.
+    pub(super) fn prefix(&self) -> Vec<u8> {
+        [&[UPLOAD_TAG][..], &self.put_id.0, &self.owner.0].concat()
+    }
+
+    /// Key of the provisional lease of a chunk.
+    pub(super) fn key(&self, chunk: ChunkId) -> Vec<u8> {
+        [&self.prefix()[..], chunk.as_bytes()].concat()
+    }
+
+    /// Key of the same, to be found by the chunk.
+    pub(super) fn key_of_chunk(&self, chunk: ChunkId) -> Vec<u8> {
+        [&Self::prefix_of_chunk(chunk)[..], &self.put_id.0, &self.owner.0].concat()
+    }
+
+    /// What the keys of a chunk's provisional leases start with.
+    pub(super) fn prefix_of_chunk(chunk: ChunkId) -> [u8; 33] {
+        chunk_key(UPLOAD_OF_CHUNK_TAG, chunk)
+    }
+
+    /// Reads put id and owner.
+    pub(super) fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let (put_id, owner) = bytes.split_first_chunk()?;
+        Some(Self { put_id: PutId(*put_id), owner: NodeId::from_slice(owner)? })
+    }
 }
 
 impl ChunkEntry {
@@ -174,7 +296,7 @@ impl Counters {
         }
     }
 
-    /// The value, without the garbage.
+    /// The value, without garbage and mark.
     pub(super) fn encode(&self) -> [u8; 32] {
         let Space { used_bytes, pieces, locators } = self.space;
         let mut value = [0; 32];
@@ -184,19 +306,17 @@ impl Counters {
         value
     }
 
-    /// Reads a value, with no garbage; none when it is damaged.
+    /// Reads a value, without garbage and mark; none when it is damaged.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         let value: &[u8; 32] = value.try_into().ok()?;
         let mut numbers = value.chunks_exact(8).filter_map(|field| Some(u64::from_be_bytes(field.try_into().ok()?)));
         let space = Space { used_bytes: numbers.next()?, pieces: numbers.next()?, locators: numbers.next()? };
-        Some(Self { space, seq: numbers.next()?, garbage_bytes: 0 })
+        Some(Self { space, seq: numbers.next()?, ..Self::default() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use dsn_core::hash::Hash;
-
     use super::*;
 
     const CHUNK: ChunkId = ChunkId(Hash([7; 32]));
@@ -206,11 +326,16 @@ mod tests {
         let entry = ChunkEntry { class: Class::High, piece_len: 0x0010_0000, indices: IndexSet::one(8) };
         assert_eq!(entry.encode(), [3, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(ChunkEntry::decode(&entry.encode()), Some(entry));
-        let counters =
-            Counters { space: Space { used_bytes: 1, pieces: 2, locators: 3 }, seq: 0x0102, garbage_bytes: 0 };
+        let space = Space { used_bytes: 1, pieces: 2, locators: 3 };
+        let counters = Counters { space, seq: 0x0102, ..Counters::default() };
         let value = counters.encode();
         assert_eq!((value[7], value[15], value[23], &value[30..]), (1, 2, 3, &[1, 2][..]));
         assert_eq!(Counters::decode(&value), Some(counters));
+        let mark = StoreMark { id: 1, opens: 2, losses: 0x0304 };
+        let value = encode_mark(mark);
+        assert_eq!((value[7], value[15], &value[22..]), (1, 2, &[3, 4][..]));
+        assert_eq!(decode_mark(&value), Some(mark));
+        assert_eq!(decode_time(&encode_time(0x0506)), Some(0x0506));
     }
 
     #[test]
@@ -228,6 +353,14 @@ mod tests {
         }
         for len in [0, 8, 31, 33] {
             assert_eq!(Counters::decode(&vec![0; len]), None, "{len} bytes");
+        }
+        for len in [0, 7, 9, 23, 25] {
+            let value = vec![0; len];
+            assert_eq!((decode_mark(&value), decode_time(&value)), (None, None), "{len} bytes");
+        }
+        for len in [0, 15, 16, 47, 49, 63, 65] {
+            let value = vec![0; len];
+            assert_eq!((Claim::from_slice(&value), Upload::from_slice(&value)), (None, None), "{len} bytes");
         }
     }
 
@@ -257,9 +390,14 @@ mod tests {
     fn keys_have_the_bytes_of_the_table() {
         assert_eq!(piece_key(CHUNK, 47), [&[7; 32][..], &[47]].concat()[..]);
         assert_eq!(chunk_key(ENTRY_TAG, CHUNK), [&b"c"[..], &[7; 32]].concat()[..]);
-        let provisional = provisional_prefix(PutId([1; 16]), NodeId([2; 32]));
-        assert_eq!(lease_key(&provisional, CHUNK), [&b"p"[..], &[1; 16], &[2; 32], &[7; 32]].concat());
-        let lease = lease_prefix(NodeId([2; 32]), Cid(CHUNK));
-        assert_eq!(lease_key(&lease, CHUNK), [&b"o"[..], &[2; 32], &[7; 32], &[7; 32]].concat());
+        let upload = Upload { put_id: PutId([1; 16]), owner: NodeId([2; 32]) };
+        assert_eq!(upload.key(CHUNK), [&b"p"[..], &[1; 16], &[2; 32], &[7; 32]].concat());
+        assert_eq!(upload.key_of_chunk(CHUNK), [&b"q"[..], &[7; 32], &[1; 16], &[2; 32]].concat());
+        assert_eq!(Upload::from_slice(&upload.key_of_chunk(CHUNK)[33..]), Some(upload));
+        let claim = Claim { owner: NodeId([2; 32]), root: Cid(ChunkId(Hash([3; 32]))) };
+        assert_eq!(claim.key(CHUNK), [&b"o"[..], &[2; 32], &[3; 32], &[7; 32]].concat());
+        assert_eq!(claim.key_of_chunk(CHUNK), [&b"r"[..], &[7; 32], &[2; 32], &[3; 32]].concat());
+        assert_eq!(claim.word_key(), [&b"w"[..], &[2; 32], &[3; 32]].concat());
+        assert_eq!(Claim::from_slice(&claim.key_of_chunk(CHUNK)[33..]), Some(claim));
     }
 }

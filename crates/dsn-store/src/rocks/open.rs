@@ -6,20 +6,26 @@
 //! start delete them, and with them every piece.
 
 use std::{
+    collections::hash_map::RandomState,
     fs,
+    hash::{BuildHasher as _, Hasher as _},
     io::{self, Write as _},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use dsn_core::ports::{Space, StoreError};
+use dsn_core::ports::{Space, StoreError, StoreMark};
 use rocksdb::{DB, Error, WriteBatch};
 use thiserror::Error;
 
 use super::{
     RocksOptions,
-    database::{Database, is_damage},
-    layout::{CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, ENTRY_TAG, FORMAT, LOCATOR_NAME_TAG},
+    database::{Database, is_damage, says_disk_full},
+    doubt::{self, Unsettled},
+    layout::{
+        CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DOUBT_KEY, ENTRY_TAG, FORMAT, LOCATOR_NAME_TAG, MARK_KEY,
+        encode_mark,
+    },
     leftover,
     tuning::{self, Strictness},
 };
@@ -89,6 +95,19 @@ pub enum OpenError {
         /// What RocksDB said.
         reason: String,
     },
+}
+
+impl OpenError {
+    /// Whether it would have been opened with more room on the disk.
+    pub(super) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Database { reason, .. } => says_disk_full(reason),
+            _ => false,
+        }
+    }
 }
 
 /// An open database and what is known of it.
@@ -177,13 +196,34 @@ fn open_as(
     report: OpenReport,
 ) -> Result<Opened, Failure> {
     let database = open_database(folder, options, strictness)?;
-    let counters = counters(&database, &report)?;
+    let known = database.mark()?;
+    let mut counters = counters(&database, &report)?;
+    counters.mark = next_mark(known, strictness);
     // The first write: where a compaction has met damage already, it fails.
     let mut batch = WriteBatch::default();
     batch.put_cf(database.meta(), COUNTERS_KEY, counters.encode());
     batch.delete_cf(database.meta(), CLEAN_KEY);
+    if strictness == Strictness::Lenient {
+        batch.put_cf(database.meta(), DOUBT_KEY, []);
+    }
+    database.write(batch)?;
+    let is_in_doubt = database.is_in_doubt()?;
+    if strictness == Strictness::Strict && (known.is_none() || is_in_doubt) {
+        doubt::settle(&database, !is_in_doubt)?;
+    }
+    // Last, since a store without a mark is one whose index was not looked at.
+    let mut batch = WriteBatch::default();
+    batch.put_cf(database.meta(), MARK_KEY, encode_mark(counters.mark));
     database.write(batch)?;
     Ok(Opened { database, counters, report })
+}
+
+/// The mark of this opening. The id is drawn from what the system seeds hash tables with.
+fn next_mark(known: Option<StoreMark>, strictness: Strictness) -> StoreMark {
+    let new = || StoreMark { id: RandomState::new().build_hasher().finish(), ..StoreMark::default() };
+    let mark = known.unwrap_or_else(new);
+    let losses = mark.losses.saturating_add(u64::from(strictness == Strictness::Lenient));
+    StoreMark { opens: mark.opens.saturating_add(1), losses, ..mark }
 }
 
 /// Opens RocksDB. Where it finds unfinished files, twice, since it deletes them at the start.
@@ -238,6 +278,7 @@ fn counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreE
             space: count(database, stored),
             seq: stored.map_or(0, |stored| stored.seq),
             garbage_bytes: database.garbage_bytes()?,
+            mark: StoreMark::default(),
         },
     };
     let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -281,6 +322,15 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         if is_damage(&error) { Self::Damage(error.into()) } else { Self::Other(error.into()) }
+    }
+}
+
+impl From<Unsettled> for Failure {
+    fn from(error: Unsettled) -> Self {
+        match error {
+            Unsettled::Write(error) => error.into(),
+            Unsettled::Read(error) => error.into(),
+        }
     }
 }
 

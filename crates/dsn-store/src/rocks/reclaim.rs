@@ -11,7 +11,6 @@
 use std::{ops::ControlFlow, sync::Arc, thread};
 
 use dsn_core::{hash::ChunkId, ports::StoreError};
-use rocksdb::ReadOptions;
 use tokio::sync::{
     mpsc,
     oneshot::{self, error::TryRecvError},
@@ -19,9 +18,10 @@ use tokio::sync::{
 
 use super::{
     database::{Database, PieceRead},
-    layout::{ChunkEntry, Counters, ENTRY_TAG, chunk_key},
+    layout::{ChunkEntry, Counters, ENTRY_TAG},
     relocate,
     slot::Slot,
+    walk::walk,
     writer::Command,
 };
 
@@ -215,9 +215,8 @@ fn find_damage(slot: &Slot, mut read_to: Option<ChunkId>) -> Result<Option<Outco
 /// The next entries of the index.
 fn page_after(database: &Database, chunk: Option<ChunkId>) -> Result<Vec<(ChunkId, ChunkEntry)>, StoreError> {
     let mut page = Vec::new();
-    let start = chunk.map_or(vec![ENTRY_TAG], |chunk| [&chunk_key(ENTRY_TAG, chunk)[..], &[0]].concat());
-    database.scan_from(&start, 1, ReadOptions::default(), |key, value| {
-        page.extend(ChunkId::from_slice(&key[1..]).zip(ChunkEntry::decode(value)));
+    walk(database, ENTRY_TAG, chunk, |chunk, value| {
+        page.extend(ChunkEntry::decode(value).map(|entry| (chunk, entry)));
         if page.len() < PAGE_CHUNKS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     Ok(page)

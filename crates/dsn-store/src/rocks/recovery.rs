@@ -51,9 +51,19 @@ impl Recovery {
         }
     }
 
+    /// Whether damage was met, so that a part of the index may be missing.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.strictness == Strictness::Lenient
+    }
+
     /// Whether to make an attempt now.
     pub(super) fn is_due(&self) -> bool {
         self.failure.is_some() && self.last_attempt.is_none_or(|last| last.elapsed() >= RETRY_AFTER)
+    }
+
+    /// Makes the next attempt due: something has changed.
+    pub(super) fn hurry(&mut self) {
+        self.last_attempt = None;
     }
 
     /// Opens the database anew; says whether it can be written again. Without any success the slot stays empty.

@@ -6,23 +6,24 @@
 //! Invariant: nobody is answered before the write is durable. A failed write is answered to all of its group, and the
 //! next group is tried as if nothing had been.
 
-use std::{collections::BTreeSet, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use dsn_core::{
-    cid::Cid,
     hash::ChunkId,
+    lease::VerifiedLease,
     locator::Locator,
-    node_id::NodeId,
-    ports::{BoundChunks, ChunkHoldings, PutBatch, Space, StoreError},
-    rpc::PutId,
+    ports::{ChunkHoldings, CollectStep, Collected, PutBatch, StoreError},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    ballast::Ballast,
+    claims,
+    collect::{self, Look},
     database::{Database, PieceRead, store_error},
     group::Group,
-    layout::{Counters, lease_prefix, provisional_prefix},
+    layout::{Counters, Upload},
     reclaim::{Ended, Reclaim},
     recovery::Recovery,
     slot::Slot,
@@ -31,6 +32,9 @@ use super::{
 /// Bytes of pieces after which a group is written. Measured, larger groups save nothing more; each byte is in memory three
 /// times while it is written (the caller's, the batch's, the memtable's).
 const GROUP_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Claims made in one step of binding: some 700 KiB in the batch.
+const BIND_MAX_CLAIMS: usize = 2048;
 
 /// Commands that wait. More would only wait longer; senders are slowed down instead.
 pub(super) const QUEUE_MAX_COMMANDS: usize = 64;
@@ -45,8 +49,14 @@ type Pending = Box<dyn FnOnce(Result<(), StoreError>)>;
 pub(super) enum Command {
     /// What may share a write with others.
     Grouped(Grouped),
-    /// Turns an upload's provisional leases into leases of its root.
-    Bind { put_id: PutId, owner: NodeId, root: Cid, reply: Reply<BoundChunks> },
+    /// Turns provisional leases of an upload into claims of these leases.
+    Bind { page: BindPage, reply: Reply<Option<ChunkId>> },
+    /// Keeps newer leases of files that have claims.
+    Renew { leases: Vec<VerifiedLease>, reply: Reply<()> },
+    /// Gives up a piece.
+    GiveUp { chunk: ChunkId, index: u8, reply: Reply<bool> },
+    /// Decides about chunks that a reader picked.
+    Collect { step: CollectStep, look: Look, reply: Reply<Collected> },
     /// Looks again at a piece that read as damaged, and gives it up if it is.
     Inspect { chunk: ChunkId, index: u8, reply: Reply<Option<Bytes>> },
     /// A reclaim has ended and left its outcome. Only to wake the writer, which looks after every command.
@@ -55,21 +65,33 @@ pub(super) enum Command {
     Close { reply: Reply<()> },
 }
 
+/// A part of an upload that is bound in one step. The answer is where to go on.
+pub(super) struct BindPage {
+    pub(super) upload: Upload,
+    /// At least one.
+    pub(super) leases: Arc<[VerifiedLease]>,
+    /// The last chunk of the page before.
+    pub(super) after: Option<ChunkId>,
+}
+
 /// What may share a write with others: it depends on nothing that the same group changes unseen.
 pub(super) enum Grouped {
     /// Keeps pieces and leases; `named` are the batch's chunks in the order in which to answer.
     Put { batch: PutBatch, named: Vec<ChunkId>, reply: Reply<Vec<ChunkHoldings>> },
     /// Keeps locators.
     Locators { locators: Vec<Locator>, reply: Reply<()> },
+    /// Forgets locators.
+    DropLocators { chunks: Vec<ChunkId>, reply: Reply<()> },
 }
 
 /// Owns all writing.
 pub(super) struct Writer {
     slot: Arc<Slot>,
     counters: Counters,
-    space: watch::Sender<Space>,
+    watched: watch::Sender<Counters>,
     recovery: Recovery,
     reclaim: Reclaim,
+    ballast: Ballast,
     /// Whether a write has succeeded since a reclaim was last thought of. Without one it would fail again, at once.
     is_reclaim_possible: bool,
 }
@@ -78,11 +100,12 @@ impl Writer {
     pub(super) fn new(
         slot: Arc<Slot>,
         counters: Counters,
-        space: watch::Sender<Space>,
+        watched: watch::Sender<Counters>,
         recovery: Recovery,
         reclaim: Reclaim,
+        ballast: Ballast,
     ) -> Self {
-        Self { slot, counters, space, recovery, reclaim, is_reclaim_possible: false }
+        Self { slot, counters, watched, recovery, reclaim, ballast, is_reclaim_possible: false }
     }
 
     /// Serves commands until it is told to close or nobody is left to command it.
@@ -91,9 +114,13 @@ impl Writer {
         self.reclaim.start_if_due(&self.counters);
         while let Some(command) = held_over.take().or_else(|| commands.blocking_recv()) {
             self.recover();
+            self.ballast.look_after(self.counters.space.used_bytes);
             match command {
                 Command::Grouped(first) => held_over = self.serve_group(first, &mut commands),
-                Command::Bind { put_id, owner, root, reply } => answer(reply, self.bind(put_id, owner, root)),
+                Command::Bind { page, reply } => answer(reply, self.bind(&page)),
+                Command::Renew { leases, reply } => answer(reply, self.renew(&leases)),
+                Command::GiveUp { chunk, index, reply } => answer(reply, self.give_up(chunk, index)),
+                Command::Collect { step, look, reply } => answer(reply, self.collect(&step, look)),
                 Command::Inspect { chunk, index, reply } => answer(reply, self.inspect(chunk, index)),
                 Command::ReclaimEnded => {}
                 Command::Close { reply } => return answer(reply, self.shut()),
@@ -127,24 +154,76 @@ impl Writer {
         let slot = Arc::clone(&self.slot);
         let done = slot.with(|database| {
             let mut group = Group::new(database, self.counters, bytes);
-            answers.extend(members.into_iter().filter_map(|member| member.join(&mut group)));
+            let members = members.into_iter().filter_map(|member| self.admit(member));
+            answers.extend(members.filter_map(|member| member.join(&mut group)));
             self.commit("put", group)
         });
         answers.into_iter().for_each(|answer| answer(done.clone()));
         held_over
     }
 
-    fn bind(&mut self, put_id: PutId, owner: NodeId, root: Cid) -> Result<BoundChunks, StoreError> {
-        let (provisional, lease) = (provisional_prefix(put_id, owner), lease_prefix(owner, root));
+    /// Refuses what would fill the room that a full disk was given.
+    fn admit(&self, member: Grouped) -> Option<Grouped> {
+        match member {
+            Grouped::Put { batch, reply, .. } if self.ballast.is_overboard() && !batch.pieces.is_empty() => {
+                answer(reply, Err(StoreError::DiskFull));
+                None
+            }
+            Grouped::Locators { reply, .. } if self.ballast.is_overboard() => {
+                answer(reply, Err(StoreError::DiskFull));
+                None
+            }
+            member => Some(member),
+        }
+    }
+
+    fn bind(&mut self, page: &BindPage) -> Result<Option<ChunkId>, StoreError> {
+        let BindPage { upload, leases, after } = page;
+        let page_max = (BIND_MAX_CLAIMS / leases.len()).max(1);
         let slot = Arc::clone(&self.slot);
         slot.with(|database| {
-            let bound = leased(database, &provisional)?;
-            let mut of_root: BTreeSet<_> = leased(database, &lease)?.into_iter().collect();
+            let chunks = claims::uploaded(database, *upload, *after, page_max)?;
             let mut group = Group::new(database, self.counters, 0);
-            group.move_leases(&provisional, &lease, &bound);
+            for chunk in &chunks {
+                group.drop_upload(*chunk, *upload);
+                leases.iter().for_each(|lease| group.add_claim(*chunk, claims::claim_of(lease)));
+            }
+            group.keep_newer(leases, !chunks.is_empty())?;
             self.commit("bind leases", group)?;
-            of_root.extend(bound);
-            Ok(BoundChunks(u32::try_from(of_root.len()).unwrap_or(u32::MAX)))
+            Ok(chunks.last().copied().filter(|_| chunks.len() == page_max))
+        })
+    }
+
+    fn renew(&mut self, leases: &[VerifiedLease]) -> Result<(), StoreError> {
+        let slot = Arc::clone(&self.slot);
+        slot.with(|database| {
+            let mut group = Group::new(database, self.counters, 0);
+            group.keep_newer(leases, false)?;
+            self.commit("renew leases", group)
+        })
+    }
+
+    fn give_up(&mut self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
+        let slot = Arc::clone(&self.slot);
+        slot.with(|database| {
+            let mut group = Group::new(database, self.counters, 0);
+            let was_held = group.give_up(chunk, index)?;
+            self.commit("give up a piece", group)?;
+            Ok(was_held)
+        })
+    }
+
+    fn collect(&mut self, step: &CollectStep, look: Look) -> Result<Collected, StoreError> {
+        let slot = Arc::clone(&self.slot);
+        slot.with(|database| {
+            if self.recovery.is_lenient() || database.is_in_doubt()? {
+                return Ok(Collected::default());
+            }
+            let mut group = Group::new(database, self.counters, 0);
+            let collected = collect::apply(&mut group, database, step, look);
+            group.drop_words();
+            self.commit("collect", group)?;
+            Ok(collected)
         })
     }
 
@@ -155,7 +234,7 @@ impl Writer {
                 return Ok(Some(bytes));
             }
             let mut group = Group::new(database, self.counters, 0);
-            if !group.remove_piece(chunk, index)? {
+            if !group.give_up(chunk, index)? {
                 return Ok(None);
             }
             if let Err(error) = self.commit("give up a damaged piece", group) {
@@ -204,7 +283,11 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, action, "a write failed");
-                Err(self.recovery.note(action, &error))
+                let error = self.recovery.note(action, &error);
+                if error == StoreError::DiskFull && self.ballast.drop_overboard() {
+                    self.recovery.hurry();
+                }
+                Err(error)
             }
         }
     }
@@ -217,13 +300,29 @@ impl Writer {
                 Ok(Some(counters)) => self.count(counters),
                 other => tracing::warn!(?other, "the counters cannot be read again"),
             }
+            if self.recovery.is_lenient() {
+                self.doubt();
+            }
+        }
+    }
+
+    /// Writes that a part of the index may be missing, and pieces with it.
+    fn doubt(&mut self) {
+        let slot = Arc::clone(&self.slot);
+        let noted = slot.with(|database| {
+            let mut group = Group::new(database, self.counters, 0);
+            group.doubt();
+            self.commit("note the damage", group)
+        });
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the damage is not noted yet");
         }
     }
 
     fn count(&mut self, counters: Counters) {
         self.counters = counters;
         self.is_reclaim_possible = true;
-        self.space.send_replace(counters.space);
+        self.watched.send_replace(counters);
     }
 
     /// Leaves nothing in the log, says so, and closes the database. A reclaim that this stops leaves unfinished files, which
@@ -239,13 +338,6 @@ impl Writer {
     }
 }
 
-/// The chunks with a lease below a key prefix.
-fn leased(database: &Database, prefix: &[u8]) -> Result<Vec<ChunkId>, StoreError> {
-    let mut chunks = Vec::new();
-    database.scan(prefix, |key, _| chunks.extend(ChunkId::from_slice(&key[prefix.len()..])))?;
-    Ok(chunks)
-}
-
 impl Grouped {
     /// About how many bytes this adds to a group.
     fn bytes(&self) -> usize {
@@ -255,6 +347,7 @@ impl Grouped {
                 bodies + named.len() * 2048
             }
             Self::Locators { locators, .. } => locators.len() * 16 * 1024,
+            Self::DropLocators { chunks, .. } => chunks.len() * 128,
         }
     }
 
@@ -263,6 +356,7 @@ impl Grouped {
         match self {
             Self::Put { batch, named, reply } => joined(group.put(&batch, &named), reply),
             Self::Locators { locators, reply } => joined(group.put_locators(&locators), reply),
+            Self::DropLocators { chunks, reply } => joined(group.drop_locators(&chunks), reply),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use dsn_core::{
     index_set::IndexSet,
-    ports::{PieceStore, Space, StoreError},
+    ports::{CollectStep, PieceStore, Space, StoreError, Upkeep as _},
 };
 use dsn_store::{Fault, FaultCounts, FaultyStore, MemoryStore, Operation};
 
 use crate::{
-    fixtures::{ALICE, PUT_1, batch, chunk, locator, root},
+    fixtures::{ALICE, PUT_1, batch, chunk, endless, locator},
     suite,
 };
 
@@ -47,10 +47,17 @@ async fn every_call_can_fail_and_is_counted() {
         store.chunks(&[id]).await.is_err(),
         store.put_locators(vec![locator(&a, 1)]).await.is_err(),
         store.locators(&[id]).await.is_err(),
-        store.bind(PUT_1, ALICE, root(1)).await.is_err(),
+        store.bind(PUT_1, ALICE, endless(1)).await.is_err(),
+        store.chunks_after(None, 1).await.is_err(),
+        store.locators_after(None, 1).await.is_err(),
+        store.drop_locators(vec![id]).await.is_err(),
+        store.leases(&[id]).await.is_err(),
+        store.renew(endless(1)).await.is_err(),
+        store.give_up(id, 0).await.is_err(),
+        store.collect(CollectStep { now: 0, trash_secs: 0, after: None, max_chunks: 1 }).await.is_err(),
     ];
-    assert_eq!(failed, [true; 6]);
-    assert_eq!(store.counts(), FaultCounts { io: 6, disk_full: 0, corrupt: 0 });
+    assert_eq!(failed, [true; 13]);
+    assert_eq!(store.counts(), FaultCounts { io: 13, disk_full: 0, corrupt: 0 });
 }
 
 #[tokio::test]

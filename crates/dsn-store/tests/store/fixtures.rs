@@ -8,6 +8,7 @@ use dsn_core::{
     hash::{ChunkId, Hash},
     identity::Identity,
     index_set::IndexSet,
+    lease::{LeaseBody, VerifiedLease},
     locator::{Locator, VerifiedLocator},
     node_id::NodeId,
     ports::{NewPiece, PutBatch},
@@ -24,6 +25,18 @@ pub(crate) const PUT_2: PutId = PutId([2; 16]);
 /// Any root, a different one for each number.
 pub(crate) fn root(number: u8) -> Cid {
     Cid(ChunkId(Hash([number; 32])))
+}
+
+/// The lease of a file of the owner with this number.
+pub(crate) fn lease(owner: u8, root: Cid, issued: u64, until: Option<u64>) -> VerifiedLease {
+    let owner = Identity::from_seed([owner; 32]);
+    let network = "test".parse().expect("a valid name");
+    LeaseBody { network, owner: owner.node_id(), root, issued, until }.sign(&owner)
+}
+
+/// A lease of the file with this number, of the first owner, without end.
+pub(crate) fn endless(number: u8) -> Vec<VerifiedLease> {
+    vec![lease(1, root(number), 1, None)]
 }
 
 /// A coded chunk whose bytes follow from `seed`.

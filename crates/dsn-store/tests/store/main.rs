@@ -1,11 +1,15 @@
 //! The stores, held to one contract (`suite`), and what only one of them can show. One test binary, since each links
 //! RocksDB.
 
+mod ballast;
+mod collect;
 mod damage;
+mod doubt;
 mod faulty;
 mod fixtures;
 mod full;
 mod kill;
+mod kill_collect;
 mod memory;
 mod reclaim;
 mod rocks;

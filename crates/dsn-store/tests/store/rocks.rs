@@ -8,12 +8,12 @@ use std::{
 
 use dsn_core::{
     index_set::IndexSet,
-    ports::{BoundChunks, PieceStore, StoreError},
+    ports::{BoundChunks, CollectStep, PieceStore, StoreError, Upkeep as _},
 };
 use dsn_store::{OpenError, OpenReport, RocksOptions, RocksStore};
 
 use crate::{
-    fixtures::{ALICE, PUT_1, PUT_2, batch, chunk, lease_only, locator, rep_chunk, root},
+    fixtures::{ALICE, PUT_1, PUT_2, batch, chunk, endless, lease_only, locator, rep_chunk},
     suite,
 };
 
@@ -37,7 +37,7 @@ async fn reopening_keeps_everything() {
     assert_eq!(store.report(), &OpenReport::Clean);
     let first = store.put(batch([(&a, 0), (&a, 9), (&b, 0)])).await.expect("put");
     store.put_locators(vec![locator(&a, 7)]).await.expect("locators");
-    store.bind(PUT_1, ALICE, root(1)).await.expect("bind");
+    store.bind(PUT_1, ALICE, endless(1)).await.expect("bind");
     let mut unbound = lease_only(ids);
     unbound.put_id = PUT_2;
     let second = store.put(unbound).await.expect("lease");
@@ -50,8 +50,10 @@ async fn reopening_keeps_everything() {
     assert_eq!(store.piece(ids[0], 9).await, Ok(Some(a.pieces[9].bytes().clone())));
     assert_eq!(store.piece(ids[1], 0).await, Ok(Some(b.pieces[0].bytes().clone())));
     assert_eq!(store.locators(&ids).await, Ok(vec![Some(locator(&a, 7)), None]));
-    assert_eq!(store.bind(PUT_1, ALICE, root(1)).await, Ok(BoundChunks(2)), "bound before");
-    assert_eq!(store.bind(PUT_2, ALICE, root(2)).await, Ok(BoundChunks(2)), "provisional before");
+    assert_eq!(store.leases(&ids).await, Ok(vec![vec![endless(1)[0].as_lease().clone()]; 2]));
+    assert!(store.last_seq() >= second[0].seq, "receipts issued anew have no lower number");
+    assert_eq!(store.bind(PUT_1, ALICE, endless(1)).await, Ok(BoundChunks(2)), "bound before");
+    assert_eq!(store.bind(PUT_2, ALICE, endless(2)).await, Ok(BoundChunks(2)), "provisional before");
     let third = store.put(batch([(&a, 0)])).await.expect("put");
     assert!(first[0].seq < second[0].seq && second[0].seq < third[0].seq, "receipt numbers grow over restarts");
 }
@@ -81,7 +83,15 @@ async fn a_closed_store_says_so_on_every_handle() {
     assert_eq!(other.chunks(&[id]).await, Err(StoreError::Closed));
     assert_eq!(other.put_locators(vec![locator(&a, 1)]).await, Err(StoreError::Closed));
     assert_eq!(other.locators(&[id]).await, Err(StoreError::Closed));
-    assert_eq!(other.bind(PUT_1, ALICE, root(1)).await, Err(StoreError::Closed));
+    assert_eq!(other.bind(PUT_1, ALICE, endless(1)).await, Err(StoreError::Closed));
+    assert_eq!(other.chunks_after(None, 1).await, Err(StoreError::Closed));
+    assert_eq!(other.locators_after(None, 1).await, Err(StoreError::Closed));
+    assert_eq!(other.drop_locators(vec![id]).await, Err(StoreError::Closed));
+    assert_eq!(other.leases(&[id]).await, Err(StoreError::Closed));
+    assert_eq!(other.renew(endless(1)).await, Err(StoreError::Closed));
+    assert_eq!(other.give_up(id, 0).await, Err(StoreError::Closed));
+    let step = CollectStep { now: 0, trash_secs: 0, after: None, max_chunks: 1 };
+    assert_eq!(other.collect(step).await, Err(StoreError::Closed));
     open(folder.path());
 }
 

@@ -1,18 +1,20 @@
-//! The contract of `PieceStore`, one function a promise. `check` runs all of them, each on an empty store of its own;
+//! The contract of `PieceStore`, and in `upkeep` that of `Upkeep`, one function a promise. `check` runs all of them, each on an empty store of its own;
 //! every implementation passes it. Not here: what only one store can do (crash, rot, lock).
+
+mod upkeep;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc};
 
 use dsn_core::{
     index_set::IndexSet,
-    ports::{BoundChunks, PieceStore, Space},
+    ports::{BoundChunks, PieceStore, Space, Upkeep},
     redundancy::Class,
 };
 
-use crate::fixtures::{ALICE, BOB, PUT_1, PUT_2, batch, chunk, lease_only, locator, rep_chunk, root};
+use crate::fixtures::{ALICE, BOB, PUT_1, PUT_2, batch, chunk, endless, lease_only, locator, rep_chunk};
 
 /// Runs the whole contract; `open` gives an empty store each time.
-pub(crate) async fn check<S: PieceStore, F: Future<Output = S>>(open: impl Fn() -> F) {
+pub(crate) async fn check<S: Upkeep, F: Future<Output = S>>(open: impl Fn() -> F) {
     what_was_put_is_read_back(open().await).await;
     what_is_unknown_is_none(open().await).await;
     a_piece_put_twice_counts_once(open().await).await;
@@ -24,6 +26,7 @@ pub(crate) async fn check<S: PieceStore, F: Future<Output = S>>(open: impl Fn() 
     a_newer_locator_replaces_the_older(open().await).await;
     concurrent_puts_of_one_piece_count_once(open().await).await;
     concurrent_puts_of_many_pieces_are_all_kept(open().await).await;
+    upkeep::check(open).await;
 }
 
 async fn what_was_put_is_read_back(store: impl PieceStore) {
@@ -114,7 +117,7 @@ async fn a_lease_on_a_chunk_not_held_is_answered_empty(store: impl PieceStore) {
     let holdings = store.put(lease_only([id])).await.expect("put");
     assert_eq!((holdings[0].chunk, holdings[0].indices), (id, IndexSet::EMPTY));
     assert_eq!(store.chunks(&[id]).await, Ok(vec![None]));
-    assert_eq!(store.bind(PUT_1, ALICE, root(1)).await, Ok(BoundChunks(0)));
+    assert_eq!(store.bind(PUT_1, ALICE, endless(1)).await, Ok(BoundChunks(0)));
 }
 
 async fn binding_counts_the_owners_chunks(store: impl PieceStore) {
@@ -123,14 +126,14 @@ async fn binding_counts_the_owners_chunks(store: impl PieceStore) {
     let mut other = batch([(&c, 0)]);
     other.put_id = PUT_2;
     store.put(other).await.expect("put");
-    assert_eq!(store.bind(PUT_1, BOB, root(1)).await, Ok(BoundChunks(0)), "another owner has no lease");
-    assert_eq!(store.bind(PUT_1, ALICE, root(1)).await, Ok(BoundChunks(2)));
-    assert_eq!(store.bind(PUT_1, ALICE, root(1)).await, Ok(BoundChunks(2)), "a commit sent again");
-    assert_eq!(store.bind(PUT_2, ALICE, root(2)).await, Ok(BoundChunks(1)));
+    assert_eq!(store.bind(PUT_1, BOB, endless(1)).await, Ok(BoundChunks(0)), "another owner has no lease");
+    assert_eq!(store.bind(PUT_1, ALICE, endless(1)).await, Ok(BoundChunks(2)));
+    assert_eq!(store.bind(PUT_1, ALICE, endless(1)).await, Ok(BoundChunks(2)), "a commit sent again");
+    assert_eq!(store.bind(PUT_2, ALICE, endless(2)).await, Ok(BoundChunks(1)));
     let mut resumed = lease_only([a.descriptor.id()]);
     resumed.put_id = PUT_2;
     store.put(resumed).await.expect("put");
-    assert_eq!(store.bind(PUT_2, ALICE, root(3)).await, Ok(BoundChunks(1)), "a chunk of two roots has two leases");
+    assert_eq!(store.bind(PUT_2, ALICE, endless(3)).await, Ok(BoundChunks(1)), "a chunk of two roots has two leases");
 }
 
 async fn a_newer_locator_replaces_the_older(store: impl PieceStore) {
