@@ -40,7 +40,7 @@ pub struct Client {
     pub(crate) options: ClientOptions,
     pub(crate) scores: Scores,
     pub(crate) locates: Batcher<ChunkId, Result<Option<Locator>, NetworkError>>,
-    pub(crate) holds: Batcher<ChunkId, IndexSet>,
+    pub(crate) holds: Batcher<ChunkId, Result<IndexSet, NetworkError>>,
     pub(crate) publishes: Batcher<Locator, Result<bool, NetworkError>>,
 }
 

@@ -7,6 +7,7 @@ use dsn_core::{
     hash::ChunkId,
     limits::CUSTODIANS,
     locator::{Locator, VerifiedLocator},
+    network_name::NetworkName,
     node_id::{NodeId, Position},
     ports::NetworkError,
     rpc::{Request, Response},
@@ -67,7 +68,7 @@ impl Client {
                     Ok(locator) => {
                         dog.feed();
                         located.asked.insert(node);
-                        located.add(locator);
+                        located.add(locator, &self.parts.network_name, self.now());
                     }
                     Err(error) => {
                         dog.note(node, &error);
@@ -86,7 +87,7 @@ impl Client {
         }
     }
 
-    async fn locate_at(&self, node: NodeId, chunk: ChunkId) -> Result<Option<VerifiedLocator>, NetworkError> {
+    async fn locate_at(&self, node: NodeId, chunk: ChunkId) -> Result<Option<Locator>, NetworkError> {
         let send = async |chunks: Vec<ChunkId>| {
             let asked = chunks.len();
             let answer = self.network().request(node, Request::Locate(chunks)).await;
@@ -99,8 +100,7 @@ impl Client {
             }
         };
         let locator = self.locates.call(node, chunk, send).await?;
-        let locator = locator.filter(|locator| locator.chunk() == chunk);
-        Ok(locator.map(|locator| locator.verify(&self.parts.network_name, self.now())))
+        Ok(locator.filter(|locator| locator.chunk() == chunk))
     }
 
     /// Gives a locator to the chunk's custodians; says how many keep it. Waits for all, but not for long once `enough` do.
@@ -151,13 +151,14 @@ impl Client {
 }
 
 impl Located {
-    fn add(&mut self, other: Option<VerifiedLocator>) {
-        match (&mut self.locator, other) {
-            (Some(known), Some(other)) => {
+    fn add(&mut self, other: Option<Locator>, network: &NetworkName, now: u64) {
+        let Some(other) = other else { return };
+        match &mut self.locator {
+            Some(known) => {
+                let other = other.verify_beside(known, network, now);
                 known.merge(&other);
             }
-            (known @ None, other) => *known = other,
-            (Some(_), None) => {}
+            known => *known = Some(other.verify(network, now)),
         }
     }
 }

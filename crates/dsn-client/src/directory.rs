@@ -24,6 +24,8 @@ const INFO_WAIT: Duration = Duration::from_secs(5);
 enum State {
     Up,
     Full,
+    /// Everything is being moved off it: it answers, and what it holds is not to be counted on.
+    Leaving,
     Down,
 }
 
@@ -69,6 +71,11 @@ impl Directory {
         })
     }
 
+    /// Whether everything is being moved off it.
+    pub(crate) fn is_leaving(&self, node: NodeId) -> bool {
+        self.with(|farmers| farmers.get(&node).is_some_and(|entry| entry.state == State::Leaving))
+    }
+
     fn set(&self, node: NodeId, state: State) {
         self.with(|farmers| {
             if let Some(entry) = farmers.get_mut(&node) {
@@ -112,13 +119,17 @@ impl Client {
     async fn info_of(&self, node: NodeId) -> Result<Option<Entry>, NetworkError> {
         let asked = tokio::time::timeout(INFO_WAIT, self.network().request(node, Request::Info)).await;
         let Ok(answer) = asked else { return Err(NetworkError::Timeout { node, after: INFO_WAIT }) };
-        let Response::Info(FarmerInfo { record, free_bytes, .. }) = answer? else {
+        let Response::Info(FarmerInfo { record, free_bytes, leaving, .. }) = answer? else {
             return Err(Self::bad_answer(node));
         };
         let body = record.verify(&self.parts.network_name, node).map_err(|_| Self::bad_answer(node))?;
         let domain = FailureDomain::of(&body.domain, body.ip());
         let candidate = Candidate { node, space_class: body.space_class, domain };
-        let state = if free_bytes == 0 { State::Full } else { State::Up };
+        let state = match free_bytes {
+            _ if leaving => State::Leaving,
+            0 => State::Full,
+            _ => State::Up,
+        };
         Ok((body.role == Role::Farmer).then_some(Entry { candidate, free_bytes, state }))
     }
 }

@@ -88,7 +88,17 @@ impl Client {
 
     /// Fetches and decodes one chunk.
     pub(crate) async fn fetch_chunk(&self, context: &GetContext<'_>, wanted: Wanted) -> Result<Vec<Bytes>, GetError> {
-        let mut locator = self.find(context, wanted, &[Effort::All, Effort::LookUp, Effort::LookUp]).await?;
+        let locator = self.find(context, wanted, &[Effort::All, Effort::LookUp, Effort::LookUp]).await?;
+        self.fetch_from(context, wanted, locator).await
+    }
+
+    /// Fetches and decodes a chunk from those that `locator` names, then from whomever else the custodians know.
+    pub(crate) async fn fetch_from(
+        &self,
+        context: &GetContext<'_>,
+        wanted: Wanted,
+        mut locator: VerifiedLocator,
+    ) -> Result<Vec<Bytes>, GetError> {
         let descriptor = locator.descriptor().clone();
         let mut fetch = Fetch::new(&descriptor);
         fetch.learn(&locator);

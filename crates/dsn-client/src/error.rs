@@ -154,6 +154,26 @@ pub enum GetError {
     Network(#[from] NetworkError),
 }
 
+/// Why a chunk could not be repaired.
+#[derive(Debug, Error)]
+pub enum RepairError {
+    /// Nobody wants it any more: no holder showed a lease that holds.
+    #[error("no holder has a lease of the chunk that holds")]
+    NoLease,
+    /// Nobody has room for more of it.
+    #[error("no farmer that lacks pieces of the chunk has room")]
+    NoRoom,
+    /// Whoever put it committed to pieces that do not belong together; nothing can be done.
+    #[error("malformed: the chunk's pieces are not what its descriptor says")]
+    Malformed,
+    /// Too few pieces are left, or they did not come.
+    #[error(transparent)]
+    Get(#[from] GetError),
+    /// The network failed as a whole.
+    #[error("the network failed")]
+    Network(#[from] NetworkError),
+}
+
 /// Why the state of a file could not be told.
 #[derive(Debug, Error)]
 pub enum StatError {

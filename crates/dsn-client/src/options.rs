@@ -35,6 +35,8 @@ pub struct PutOptions {
     pub class: Class,
     /// What to do with too few farmers for the rule of `put`.
     pub safety: Safety,
+    /// How long the file is to be kept, from now on; none: without end.
+    pub ttl: Option<Duration>,
 }
 
 /// What to do with too few farmers.

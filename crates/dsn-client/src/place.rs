@@ -18,6 +18,8 @@ use dsn_core::{
 #[derive(Debug)]
 pub(crate) struct Placement {
     class: Class,
+    /// The pieces there are to give.
+    given: IndexSet,
     claimed: BTreeMap<NodeId, IndexSet>,
     confirmed: VerifiedLocator,
     refused: BTreeSet<NodeId>,
@@ -45,10 +47,15 @@ pub(crate) struct Reached {
 }
 
 impl Placement {
-    pub(crate) fn new(descriptor: Descriptor, class: Class, known: Option<&VerifiedLocator>) -> Self {
+    /// Nothing placed yet of the pieces there are to give; these farmers claim to hold pieces already.
+    pub(crate) fn new(
+        descriptor: Descriptor,
+        class: Class,
+        given: IndexSet,
+        claimed: BTreeMap<NodeId, IndexSet>,
+    ) -> Self {
         let target = target(descriptor.code(), class, 1);
-        let claimed = known.map(VerifiedLocator::holders).unwrap_or_default();
-        Self { class, claimed, confirmed: VerifiedLocator::new(descriptor), refused: BTreeSet::new(), target }
+        Self { class, given, claimed, confirmed: VerifiedLocator::new(descriptor), refused: BTreeSet::new(), target }
     }
 
     fn descriptor(&self) -> &Descriptor {
@@ -80,9 +87,14 @@ impl Placement {
         });
         let count = candidates.iter().map(|c| c.node).chain(holders.keys().copied()).collect::<BTreeSet<_>>().len();
         self.target = target(self.descriptor().code(), self.class, count);
-        let (chunk, all) = (self.descriptor().id(), self.descriptor().all_indices());
-        let mut offers = plan(chunk, all, self.target, &candidates, &holders);
+        let (chunk, code) = (self.descriptor().id(), self.descriptor().code());
+        let mut offers = plan(chunk, code, self.given, self.target, &candidates, &holders);
+        // A claim may turn out to be empty; only what there is can then be sent.
         for (node, set) in claims {
+            let set = set.and(self.given);
+            if set.is_empty() {
+                continue;
+            }
             let offer = offers.entry(node).or_default();
             *offer = offer.union(set);
         }

@@ -3,7 +3,7 @@
 //! is kept, and the farmers know that the upload is complete. Interrupted, it goes on where it was: what farmers hold is
 //! found again and not sent twice.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
@@ -17,7 +17,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::compute,
     redundancy::{must_vanish, target},
-    rpc::{Commit, OwnerProof, PutId, Request, Response},
+    rpc::{Commit, OwnerProof, PutId},
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
@@ -36,9 +36,6 @@ use crate::{
 /// How often a file is gone through when farmers vanish after chunks on them were finished: what is still there is found
 /// and not sent again, what was lost goes to the farmers that are left.
 const PASSES: usize = 3;
-
-/// How often a farmer is asked to confirm the end of an upload.
-const COMMIT_TRIES: usize = 3;
 
 /// What a put has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +123,7 @@ impl Client {
         self.parts.environment.fill_random(&mut put_id.0);
         let owner = OwnerProof::sign(&self.parts.owner, put_id, self.network().local_id());
         let offers = Batcher::new(OFFER_MAX_CHUNKS);
-        let context = PutContext { put_id, owner, options, directory, offers, progress, dog };
+        let context = PutContext { put_id, owner, options, directory: Arc::new(directory), offers, progress, dog };
         let put = self.put_guarded(&context, input);
         context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
     }
@@ -256,17 +253,9 @@ impl Client {
     /// Tells every holder that the upload is complete. Says how many farmers may vanish: those that did not confirm may
     /// drop their pieces after a day, so they count as gone.
     async fn commit(&self, context: &PutContext<'_>, root: Cid, totals: &Totals) -> Result<usize, PutError> {
-        let commit = Commit { put_id: context.put_id, owner: context.owner, root };
-        let asked = totals.holders.iter().map(|farmer| async move {
-            for _ in 0..COMMIT_TRIES {
-                match self.network().request(*farmer, Request::Commit(commit)).await {
-                    Ok(Response::Committed { .. }) => return true,
-                    Ok(_) => {}
-                    Err(error) => context.dog.note(*farmer, &error),
-                }
-            }
-            false
-        });
+        let leases = vec![self.lease(root, context.options.ttl).into_lease()];
+        let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };
+        let asked = totals.holders.iter().map(|farmer| self.commit_at(*farmer, commit.clone(), &context.dog));
         let answers = futures::future::join_all(asked).await;
         context.dog.feed();
         let (farmers, confirmed) = (answers.len(), answers.iter().filter(|confirmed| **confirmed).count());

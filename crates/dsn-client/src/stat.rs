@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use dsn_core::{
     cid::Cid,
     descriptor::Code,
+    durability::{Churn, yearly_loss},
     hash::ChunkId,
     index_set::IndexSet,
     manifest::Manifest,
     node_id::NodeId,
-    redundancy::{may_vanish, target},
+    ports::NetworkError,
+    redundancy::may_vanish,
+    repair::{self, Health, Standing, standing},
     rpc::{Request, Response},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -25,24 +28,8 @@ use crate::{
 /// Chunks looked at at once.
 const AT_ONCE: usize = 64;
 
-/// Below this many pieces more than needed, repair does not wait.
-const URGENT_MARGIN: usize = 4;
-
-/// How a file fares; the worst of its chunks counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Health {
-    /// A chunk has fewer pieces than it needs.
-    Unavailable,
-    /// A chunk is close to that.
-    Urgent,
-    /// A chunk has so few that they should be more.
-    Repairing,
-    /// Every chunk has pieces to spare.
-    Healthy,
-}
-
 /// What is left of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StatReport {
     /// The file's name.
     pub cid: Cid,
@@ -62,6 +49,9 @@ pub struct StatReport {
     pub farmers: usize,
     /// Farmers that may vanish, whichever they are.
     pub may_vanish: usize,
+    /// The estimated probability that a chunk is lost within a year, for farmers that live a year on average and repair
+    /// within a day ([`dsn_core::durability`]).
+    pub loss_per_year: f64,
     /// The worst chunk's state.
     pub health: Health,
 }
@@ -71,6 +61,7 @@ struct ChunkState {
     placed: usize,
     live: usize,
     may_vanish: Option<usize>,
+    loss_per_year: f64,
     health: Health,
     holders: BTreeSet<NodeId>,
 }
@@ -95,14 +86,7 @@ impl Client {
     }
 
     async fn stat_guarded(&self, context: &GetContext<'_>, cid: Cid) -> Result<StatReport, GetError> {
-        let manifest = self.manifest(context, cid).await?;
-        let bytes = manifest.total_len();
-        let mut chunks = vec![(cid.0, Code::Rep)];
-        if let Manifest::List(list) = manifest {
-            let level_one = if list.level() == 1 { list.ids().collect() } else { Vec::new() };
-            let content = self.content_ids(context, list).await?;
-            chunks.extend(level_one.into_iter().chain(content).map(|id| (id, Code::Rs16Of48)));
-        }
+        let (chunks, bytes) = self.chunks_of(context, cid).await?;
         let farmers = self.directory(&context.dog).await?.answering().len();
         let of = chunks.len() as u64 - 1;
         let states: Vec<ChunkState> = stream::iter((0..).zip(chunks))
@@ -125,8 +109,26 @@ impl Client {
             live_max: states.iter().filter(|state| state.code == worst.code).map(|state| state.live).max().unwrap_or(0),
             farmers: holders.len(),
             may_vanish: states.iter().filter_map(|state| state.may_vanish).min().unwrap_or(0),
+            loss_per_year: loss_of_any(states.iter().map(|state| state.loss_per_year)),
             health: worst.health,
         })
+    }
+
+    /// All chunks of a file, the root chunk first, and the file's length.
+    pub(crate) async fn chunks_of(
+        &self,
+        context: &GetContext<'_>,
+        cid: Cid,
+    ) -> Result<(Vec<(ChunkId, Code)>, u64), GetError> {
+        let manifest = self.manifest(context, cid).await?;
+        let bytes = manifest.total_len();
+        let mut chunks = vec![(cid.0, Code::Rep)];
+        if let Manifest::List(list) = manifest {
+            let level_one = if list.level() == 1 { list.ids().collect() } else { Vec::new() };
+            let content = self.content_ids(context, list).await?;
+            chunks.extend(level_one.into_iter().chain(content).map(|id| (id, Code::Rs16Of48)));
+        }
+        Ok((chunks, bytes))
     }
 
     async fn chunk_state(
@@ -140,35 +142,32 @@ impl Client {
             Err(GetError::ChunkNotFound { .. } | GetError::NotFound { .. }) => return Ok(lost(wanted.code)),
             Err(error) => return Err(error),
         };
-        let asked = locator
-            .holders()
-            .into_iter()
-            .map(|(node, claimed)| async move { (node, self.holds(node, wanted.chunk).await.and(claimed)) });
+        let asked = locator.holders().into_iter().map(|(node, claimed)| async move {
+            (node, self.holds_at(node, wanted.chunk).await.unwrap_or_default().and(claimed))
+        });
         let held: BTreeMap<NodeId, IndexSet> = futures::future::join_all(asked).await.into_iter().collect();
         context.dog.feed();
-        let target = target(wanted.code, locator.class().unwrap_or_default(), farmers);
-        let count = |sets: Vec<IndexSet>| match wanted.code {
-            Code::Rep => sets.iter().filter(|set| !set.is_empty()).count(),
-            Code::Rs16Of48 => sets.iter().fold(IndexSet::EMPTY, |sum, set| sum.union(*set)).len(),
-        };
-        let live = count(held.values().copied().collect());
+        let class = locator.class().unwrap_or_default();
+        let Standing { health, live, target } = standing(wanted.code, class, farmers, held.values().copied());
         Ok(ChunkState {
             code: wanted.code,
-            placed: count(locator.holders().into_values().collect()),
+            placed: repair::live(wanted.code, locator.holders().into_values()),
             live,
+            loss_per_year: yearly_loss(wanted.code, live, target.place, target.repair_at, Churn::default()),
             may_vanish: Some(may_vanish(wanted.code, held.values().copied()).unwrap_or(0)),
-            health: health(wanted.code, live, target.repair_at, target.place),
+            health,
             holders: held.into_iter().filter(|(_, set)| !set.is_empty()).map(|(node, _)| node).collect(),
         })
     }
 
-    /// What a holder says it has; nothing when it does not answer.
-    async fn holds(&self, node: NodeId, chunk: ChunkId) -> IndexSet {
+    /// What a holder says it has.
+    pub(crate) async fn holds_at(&self, node: NodeId, chunk: ChunkId) -> Result<IndexSet, NetworkError> {
         let send = async |chunks: Vec<ChunkId>| {
             let asked = chunks.len();
             match self.network().request(node, Request::Holds(chunks)).await {
-                Ok(Response::Held(sets)) if sets.len() == asked => sets,
-                _ => vec![IndexSet::EMPTY; asked],
+                Ok(Response::Held(sets)) if sets.len() == asked => sets.into_iter().map(Ok).collect(),
+                Ok(_) => vec![Err(Self::bad_answer(node)); asked],
+                Err(error) => vec![Err(error); asked],
             }
         };
         self.holds.call(node, chunk, send).await
@@ -177,21 +176,11 @@ impl Client {
 
 fn lost(code: Code) -> ChunkState {
     let health = Health::Unavailable;
-    ChunkState { code, placed: 0, live: 0, may_vanish: Some(0), health, holders: BTreeSet::new() }
+    ChunkState { code, placed: 0, live: 0, may_vanish: Some(0), loss_per_year: 1.0, health, holders: BTreeSet::new() }
 }
 
-fn health(code: Code, live: usize, repair_at: usize, place: usize) -> Health {
-    let urgent = match code {
-        Code::Rep => live <= 2 && live < place,
-        Code::Rs16Of48 => live < code.needed() + URGENT_MARGIN,
-    };
-    if live < code.needed() {
-        Health::Unavailable
-    } else if urgent {
-        Health::Urgent
-    } else if live <= repair_at && live < place {
-        Health::Repairing
-    } else {
-        Health::Healthy
-    }
+/// The probability that any of these happens, which are taken for independent.
+fn loss_of_any(losses: impl Iterator<Item = f64>) -> f64 {
+    let kept: f64 = losses.map(|loss| (-loss).ln_1p()).sum();
+    -kept.exp_m1()
 }

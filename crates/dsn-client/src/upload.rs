@@ -2,16 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use dsn_core::{
+    descriptor::Descriptor,
     erasure::EncodedChunk,
     hash::ChunkId,
     index_set::IndexSet,
     limits::BODIES_MAX_BYTES,
     node_id::NodeId,
+    piece::VerifiedPiece,
     ports::NetworkError,
     receipt::{Receipt, ReceiptContext, VerifiedReceipt},
     redundancy::must_vanish,
@@ -45,10 +48,35 @@ pub(crate) struct PutContext<'a> {
     pub(crate) put_id: PutId,
     pub(crate) owner: OwnerProof,
     pub(crate) options: PutOptions,
-    pub(crate) directory: Directory,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) offers: Batcher<OfferedChunk, Result<OfferAnswer, NetworkError>>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) dog: Watchdog,
+}
+
+/// Pieces of one chunk to be given to farmers.
+pub(crate) struct PieceSet {
+    descriptor: Descriptor,
+    pieces: BTreeMap<u8, VerifiedPiece>,
+}
+
+impl PieceSet {
+    /// Pieces that are there; those of another chunk are left out.
+    pub(crate) fn new(descriptor: Descriptor, pieces: Vec<VerifiedPiece>) -> Self {
+        let of_chunk = pieces.into_iter().filter(|piece| piece.chunk() == descriptor.id());
+        Self { pieces: of_chunk.map(|piece| (piece.index(), piece)).collect(), descriptor }
+    }
+
+    /// Which.
+    pub(crate) fn indices(&self) -> IndexSet {
+        self.pieces.keys().copied().collect()
+    }
+}
+
+impl From<EncodedChunk> for PieceSet {
+    fn from(encoded: EncodedChunk) -> Self {
+        Self::new(encoded.descriptor, encoded.pieces)
+    }
 }
 
 /// One chunk that is safe on the network.
@@ -87,17 +115,15 @@ impl Client {
         encoded: EncodedChunk,
         number: u64,
     ) -> Result<StoredChunk, PutError> {
+        let encoded = PieceSet::from(encoded);
         let known = self.locate(encoded.descriptor.id(), Effort::Quick, &context.dog).await?.locator;
-        let mut placement = Placement::new(encoded.descriptor.clone(), context.options.class, known.as_ref());
-        let mut sent_bytes = 0;
-        loop {
-            let (with_room, answering) = (context.directory.with_room(), context.directory.answering());
-            let offers = placement.next(Farmers { with_room: &with_room, answering: &answering });
-            if offers.is_empty() {
-                break;
-            }
-            sent_bytes += self.round(context, &encoded, offers, &mut placement).await;
-        }
+        let mut placement = Placement::new(
+            encoded.descriptor.clone(),
+            context.options.class,
+            encoded.indices(),
+            known.map(|known| known.holders()).unwrap_or_default(),
+        );
+        let sent_bytes = self.place_all(context, &encoded, &mut placement).await;
         let vanish = self.check_pieces(context, &placement, number)?;
         let vanish = self.publish_chunk(context, &placement, vanish, number).await?;
         let holders = placement.locator().holders();
@@ -112,11 +138,29 @@ impl Client {
         })
     }
 
+    /// Makes rounds of offers until nothing is left to try; says how many bytes of pieces were sent.
+    pub(crate) async fn place_all(
+        &self,
+        context: &PutContext<'_>,
+        encoded: &PieceSet,
+        placement: &mut Placement,
+    ) -> u64 {
+        let mut sent_bytes = 0;
+        loop {
+            let (with_room, answering) = (context.directory.with_room(), context.directory.answering());
+            let offers = placement.next(Farmers { with_room: &with_room, answering: &answering });
+            if offers.is_empty() {
+                return sent_bytes;
+            }
+            sent_bytes += self.round(context, encoded, offers, placement).await;
+        }
+    }
+
     /// Makes one round of offers; says how many bytes of pieces were sent.
     async fn round(
         &self,
         context: &PutContext<'_>,
-        encoded: &EncodedChunk,
+        encoded: &PieceSet,
         offers: BTreeMap<NodeId, IndexSet>,
         placement: &mut Placement,
     ) -> u64 {
@@ -149,7 +193,7 @@ impl Client {
     async fn give(
         &self,
         context: &PutContext<'_>,
-        encoded: &EncodedChunk,
+        encoded: &PieceSet,
         farmer: NodeId,
         indices: IndexSet,
     ) -> Result<(VerifiedReceipt, u64), Refused> {
@@ -169,7 +213,7 @@ impl Client {
     async fn offer_and_send(
         &self,
         context: &PutContext<'_>,
-        encoded: &EncodedChunk,
+        encoded: &PieceSet,
         farmer: NodeId,
         indices: IndexSet,
     ) -> Result<(VerifiedReceipt, u64), Refused> {
@@ -219,7 +263,7 @@ impl Client {
     async fn send(
         &self,
         context: &PutContext<'_>,
-        encoded: &EncodedChunk,
+        encoded: &PieceSet,
         farmer: NodeId,
         token: Token,
         indices: IndexSet,
@@ -228,8 +272,9 @@ impl Client {
         let (mut receipt, mut sent, mut sent_bytes) = (None, IndexSet::EMPTY, 0);
         while sent != indices {
             let now = indices.minus(sent).first(per_message);
-            let bytes_of = |index: u8| encoded.pieces[usize::from(index)].bytes().clone();
-            let parts: Vec<_> = now.iter().map(|index| StorePart { token, index, bytes: bytes_of(index) }).collect();
+            let pieces = now.iter().filter_map(|index| encoded.pieces.get(&index));
+            let parts: Vec<_> =
+                pieces.map(|piece| StorePart { token, index: piece.index(), bytes: piece.bytes().clone() }).collect();
             let bytes: usize = parts.iter().map(|part| Bytes::len(&part.bytes)).sum();
             match self.network().request(farmer, Request::Store(parts)).await? {
                 Response::Stored(receipts) => {
@@ -250,7 +295,7 @@ impl Client {
 
     fn check_receipt(
         &self,
-        encoded: &EncodedChunk,
+        encoded: &PieceSet,
         farmer: NodeId,
         pieces: IndexSet,
         receipt: Receipt,

@@ -1,0 +1,167 @@
+//! How long a file is to be kept: the owner's lease at the end of a put, renewing it, giving it up, and carrying the
+//! leases of a chunk to where a repair has put its pieces.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use dsn_core::{
+    cid::Cid,
+    hash::ChunkId,
+    lease::{Lease, LeaseBody, VerifiedLease},
+    limits::LEASES_MAX_PER_CHUNK,
+    node_id::NodeId,
+    rpc::{Commit, Request, Response},
+};
+use futures::{StreamExt, stream};
+
+use crate::{
+    client::Client,
+    custodians::Effort,
+    download::GetContext,
+    error::GetError,
+    progress::NoProgress,
+    upload::PutContext,
+    watchdog::{Stalled, Watchdog},
+};
+
+/// How often a farmer is asked to confirm the end of an upload.
+const COMMIT_TRIES: usize = 3;
+
+/// Holders asked for a chunk's leases at once. Any that has one will do; three survive a forgetful one.
+const LEASE_WAVE: usize = 3;
+
+/// Farmers told at once.
+const TOLD_AT_ONCE: usize = 16;
+
+/// What a word about a file's lease came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseReport {
+    /// Farmers that hold pieces of the file, by their receipts.
+    pub farmers: usize,
+    /// Those of them that took the new lease.
+    pub confirmed: usize,
+    /// Until when the file is to be kept, in Unix seconds; none: without end.
+    pub until: Option<u64>,
+}
+
+/// What the owner wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Keep it for this long from now on.
+    For(Duration),
+    /// Keep it without end.
+    Forever,
+    /// Give it up.
+    NoLonger,
+}
+
+impl Client {
+    /// Tells all holders of a file how long this owner wants it kept. Dropping the future may leave some told.
+    ///
+    /// # Errors
+    /// When the file's manifest cannot be read, so that its chunks are not known.
+    pub async fn keep_file(&self, cid: Cid, keep: Keep) -> Result<LeaseReport, GetError> {
+        let context = self.get_context(&NoProgress);
+        let told = self.keep_file_guarded(&context, cid, keep);
+        let stalled = |s: Stalled| GetError::Stalled { secs: s.secs, doing: s.doing };
+        context.dog.guard(told).await.unwrap_or_else(|s| Err(stalled(s)))
+    }
+
+    async fn keep_file_guarded(&self, context: &GetContext<'_>, cid: Cid, keep: Keep) -> Result<LeaseReport, GetError> {
+        let (chunks, _) = self.chunks_of(context, cid).await?;
+        let located = stream::iter(chunks).map(|(chunk, _)| self.locate(chunk, Effort::All, &context.dog));
+        let located: Vec<_> = located.buffer_unordered(TOLD_AT_ONCE).collect().await;
+        let locators = located.into_iter().flatten().filter_map(|located| located.locator);
+        let holders: BTreeSet<NodeId> = locators.flat_map(|locator| locator.holders().into_keys()).collect();
+        let lease = match keep {
+            Keep::For(time) => self.lease(cid, Some(time)),
+            Keep::Forever => self.lease(cid, None),
+            Keep::NoLonger => self.lease(cid, Some(Duration::ZERO)),
+        };
+        let farmers = holders.len();
+        let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_lease().clone(), &context.dog));
+        let answers: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
+        let confirmed = answers.into_iter().filter(|confirmed| *confirmed).count();
+        Ok(LeaseReport { farmers, confirmed, until: lease.body().until })
+    }
+
+    async fn renew_at(&self, farmer: NodeId, lease: Lease, dog: &Watchdog) -> bool {
+        for _ in 0..COMMIT_TRIES {
+            match self.network().request(farmer, Request::Renew(vec![lease.clone()])).await {
+                Ok(Response::Renewed(covered)) => {
+                    dog.feed();
+                    return covered.first().is_some_and(|chunks| *chunks > 0);
+                }
+                Ok(_) => {}
+                Err(error) => dog.note(farmer, &error),
+            }
+        }
+        false
+    }
+
+    /// This owner's word how long a file is to be kept, from now on.
+    pub(crate) fn lease(&self, root: Cid, ttl: Option<Duration>) -> VerifiedLease {
+        let (network, owner, issued) = (self.parts.network_name.clone(), self.parts.owner.node_id(), self.now());
+        let until = ttl.map(|ttl| issued.saturating_add(ttl.as_secs()));
+        LeaseBody { network, owner, root, issued, until }.sign(&self.parts.owner)
+    }
+
+    /// Tells a holder that an upload is complete; says whether it confirmed.
+    pub(crate) async fn commit_at(&self, farmer: NodeId, commit: Commit, dog: &Watchdog) -> bool {
+        for _ in 0..COMMIT_TRIES {
+            match self.network().request(farmer, Request::Commit(commit.clone())).await {
+                Ok(Response::Committed { .. }) => return true,
+                Ok(_) => {}
+                Err(error) => dog.note(farmer, &error),
+            }
+        }
+        false
+    }
+
+    /// The leases of a chunk that hold now, from holders of it.
+    pub async fn leases_of(&self, chunk: ChunkId, holders: impl IntoIterator<Item = NodeId>) -> Vec<VerifiedLease> {
+        let holders: Vec<NodeId> = holders.into_iter().collect();
+        for wave in holders.chunks(LEASE_WAVE) {
+            let asked = wave.iter().map(|node| self.network().request(*node, Request::Leases(vec![chunk])));
+            let mut leases: BTreeMap<_, VerifiedLease> = BTreeMap::new();
+            for answer in futures::future::join_all(asked).await {
+                let Ok(Response::Leased(of_chunks)) = answer else { continue };
+                let verified = of_chunks.into_iter().flatten().filter_map(|lease| self.valid(lease));
+                for lease in verified {
+                    let key = (lease.body().owner, lease.body().root);
+                    let known = leases.get(&key).map_or(0, |known| known.body().issued);
+                    if known <= lease.body().issued {
+                        leases.insert(key, lease);
+                    }
+                }
+            }
+            let now = self.now();
+            leases.retain(|_, lease| lease.body().holds_at(now));
+            if !leases.is_empty() {
+                return leases.into_values().take(LEASES_MAX_PER_CHUNK).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    fn valid(&self, lease: Lease) -> Option<VerifiedLease> {
+        lease.verify(&self.parts.network_name, self.now()).ok()
+    }
+
+    /// The new holders get the chunk's leases; without them they would drop the pieces after a day. One that does not
+    /// answer is as good as gone, and counts again when it is asked the next time.
+    pub(crate) async fn carry_leases(
+        &self,
+        context: &PutContext<'_>,
+        holders: impl Iterator<Item = NodeId>,
+        leases: Vec<VerifiedLease>,
+    ) {
+        let leases: Vec<Lease> = leases.into_iter().map(VerifiedLease::into_lease).collect();
+        let Some(root) = leases.first().map(|lease| lease.body().root) else { return };
+        let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };
+        let told = stream::iter(holders).map(|farmer| self.commit_at(farmer, commit.clone(), &context.dog));
+        let _confirmed: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
+    }
+}
