@@ -8,6 +8,12 @@ pub(crate) struct Counters {
     pub(crate) received_bytes: AtomicU64,
     pub(crate) served_bytes: AtomicU64,
     pub(crate) damaged_pieces: AtomicU64,
+    pub(crate) audits_passed: AtomicU64,
+    pub(crate) audits_failed: AtomicU64,
+    pub(crate) repairs: AtomicU64,
+    pub(crate) repair_bytes: AtomicU64,
+    pub(crate) scrubbed_pieces: AtomicU64,
+    pub(crate) healed_pieces: AtomicU64,
 }
 
 impl Counters {

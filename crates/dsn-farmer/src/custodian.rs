@@ -6,13 +6,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use dsn_core::{
     hash::ChunkId,
     locator::{Locator, VerifiedLocator},
-    network_name::NetworkName,
     ports::{Environment, PieceStore, StoreError},
 };
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
+
+use crate::liveness::Presences;
 
 /// Publications waiting; each is one request, and requests are bounded by the network adapter already.
 const QUEUE: usize = 256;
@@ -35,8 +36,8 @@ pub(crate) struct Custodian {
 struct Keeper {
     store: Arc<dyn PieceStore>,
     environment: Arc<dyn Environment>,
-    network: NetworkName,
     max_locators: u64,
+    seen: Arc<Presences>,
 }
 
 impl Custodian {
@@ -44,11 +45,11 @@ impl Custodian {
     pub(crate) fn start(
         store: Arc<dyn PieceStore>,
         environment: Arc<dyn Environment>,
-        network: NetworkName,
         max_locators: u64,
+        seen: Arc<Presences>,
     ) -> Self {
         let (queue, receive) = mpsc::channel(QUEUE);
-        let keeper = Keeper { store, environment, network, max_locators };
+        let keeper = Keeper { store, environment, max_locators, seen };
         Self { queue, task: tokio::spawn(keeper.run(receive)) }
     }
 
@@ -84,11 +85,13 @@ impl Keeper {
     }
 
     async fn merge(&self, locators: Vec<VerifiedLocator>) -> Result<BTreeMap<ChunkId, bool>, StoreError> {
+        let now = self.environment.unix_secs();
+        let proved = |node| self.seen.with(|seen| seen.has_proved(node, now));
         let mut merged: BTreeMap<ChunkId, VerifiedLocator> = BTreeMap::new();
         for locator in locators {
             match merged.get_mut(&locator.chunk()) {
                 Some(known) => {
-                    known.merge(&locator);
+                    known.merge_beside(&locator, &proved);
                 }
                 None => {
                     merged.insert(locator.chunk(), locator);
@@ -97,7 +100,6 @@ impl Keeper {
         }
         let chunks: Vec<ChunkId> = merged.keys().copied().collect();
         let known = self.store.locators(&chunks).await?;
-        let now = self.environment.unix_secs();
         let mut room = self.max_locators.saturating_sub(self.store.space().locators);
         let (mut kept, mut writes) = (BTreeMap::new(), Vec::new());
         for ((chunk, mut locator), old) in merged.into_iter().zip(known) {
@@ -109,9 +111,9 @@ impl Keeper {
                 continue;
             }
             room -= u64::from(is_new);
-            let old = old.map(|old| (old.clone(), old.verify(&self.network, now)));
+            let old = old.map(|old| (old.clone(), old.kept(now)));
             if let Some((_, verified)) = &old {
-                locator.merge(verified);
+                locator.merge_beside(verified, &proved);
             }
             let fresh: Locator = locator.to_locator();
             if old.is_none_or(|(stored, _)| stored != fresh) {

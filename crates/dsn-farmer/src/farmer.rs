@@ -7,26 +7,33 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dsn_core::{
+    hash::ChunkId,
     identity::Identity,
     network_name::NetworkName,
     node_id::NodeId,
-    ports::{Compute, Environment, Handler, PieceStore},
+    ports::{Compute, Environment, Handler, PieceStore, Upkeep},
     record::{RecordBody, Role},
     rpc::{FarmerInfo, Refusal, Request, Response, StoreHeader},
 };
+use tokio::sync::watch;
 
 use crate::{
     counters::Counters,
     custodian::Custodian,
+    drain::Drain,
     grants::Grants,
+    intents::Intents,
+    liveness::Presences,
     options::{Disk, FarmerOptions},
+    repairer::Queue,
+    scrubber::Damaged,
 };
 
 /// What a farmer is made of.
 #[derive(Clone)]
 pub struct FarmerParts {
     /// Where pieces are kept.
-    pub store: Arc<dyn PieceStore>,
+    pub store: Arc<dyn Upkeep>,
     /// The disk under it.
     pub disk: Arc<dyn Disk>,
     /// Where hashing runs.
@@ -46,6 +53,11 @@ pub struct Farmer {
     pub(crate) grants: Mutex<Grants>,
     pub(crate) custodian: Custodian,
     pub(crate) counters: Counters,
+    pub(crate) liveness: Arc<Presences>,
+    pub(crate) intents: Mutex<Intents>,
+    pub(crate) repairs: Queue,
+    pub(crate) damaged: Damaged,
+    pub(crate) drain: watch::Sender<Drain>,
     addresses: Mutex<Vec<bytes::Bytes>>,
     record_seq: AtomicU64,
 }
@@ -53,16 +65,29 @@ pub struct Farmer {
 impl Farmer {
     /// A farmer on these ports; needs a running tokio runtime.
     pub fn new(parts: FarmerParts, options: FarmerOptions) -> Self {
+        let liveness = Arc::new(Presences::new(options.upkeep.absent_grace_secs));
         let custodian = Custodian::start(
-            Arc::clone(&parts.store),
+            Arc::clone(&parts.store) as Arc<dyn PieceStore>,
             Arc::clone(&parts.environment),
-            parts.network_name.clone(),
             options.max_locators,
+            Arc::clone(&liveness),
         );
         let record_seq = AtomicU64::new(parts.environment.unix_secs());
         let addresses = Mutex::new(options.addresses.clone());
-        let (grants, counters) = (Mutex::default(), Counters::default());
-        Self { parts, options, grants, custodian, counters, addresses, record_seq }
+        Self {
+            grants: Mutex::default(),
+            custodian,
+            counters: Counters::default(),
+            liveness,
+            intents: Mutex::default(),
+            repairs: Queue::default(),
+            damaged: Damaged::default(),
+            drain: watch::Sender::default(),
+            addresses,
+            record_seq,
+            parts,
+            options,
+        }
     }
 
     /// Tells under which addresses (binary multiaddrs) others reach it from now on.
@@ -83,11 +108,27 @@ impl Farmer {
 
     /// The same for a caller that holds the grants, so that no two offers get the same room.
     pub(crate) fn free_beside(&self, grants: &mut Grants) -> u64 {
+        if self.is_leaving() {
+            return 0;
+        }
         let granted = grants.sweep(self.parts.environment.unix_secs());
         let used = self.parts.store.space().used_bytes.saturating_add(granted);
         let lent = self.options.reserved_bytes.saturating_sub(used);
         let disk = self.parts.disk.free_bytes().unwrap_or(u64::MAX);
         lent.min(disk.saturating_sub(self.options.disk_reserve_bytes).saturating_sub(granted))
+    }
+
+    /// A piece held is no longer what it was, and given up.
+    pub(crate) fn found_damaged(&self, chunk: ChunkId, index: u8) {
+        tracing::warn!(%chunk, index, "a piece is damaged");
+        Counters::add(&self.counters.damaged_pieces, 1);
+        self.damaged.note(chunk, index);
+    }
+
+    fn hear_intents(&self, from: NodeId, chunks: &[ChunkId]) -> Response {
+        let now = self.parts.environment.unix_secs();
+        let mut intents = self.intents.lock().expect("no panic while locked");
+        Response::Intended(chunks.iter().map(|chunk| intents.hear(*chunk, from, now)).collect())
     }
 
     fn info(&self) -> FarmerInfo {
@@ -105,8 +146,16 @@ impl Farmer {
             record: record.sign(&self.parts.identity),
             reserved_bytes: self.options.reserved_bytes,
             free_bytes: self.free_bytes(),
+            leaving: self.is_leaving(),
         }
     }
+}
+
+/// A random number.
+pub(crate) fn random(environment: &dyn Environment) -> u64 {
+    let mut bytes = [0; 8];
+    environment.fill_random(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 #[async_trait]
@@ -127,6 +176,11 @@ impl Handler for Farmer {
             Request::Fetch(wants) => self.fetch(&wants).await,
             Request::Holds(chunks) => self.holds(&chunks).await,
             Request::Commit(commit) => self.commit(from, commit).await,
+            Request::Audit(items) => self.prove(&items).await,
+            Request::Intend(chunks) => Ok(self.hear_intents(from, &chunks)),
+            Request::Leases(chunks) => self.leases(&chunks).await,
+            Request::Renew(leases) => self.renew(leases).await,
+            Request::Compare(marks) => self.compare(&marks).await,
         };
         answer.unwrap_or_else(Response::Refused)
     }

@@ -4,14 +4,25 @@
 //! Invariant: a receipt is signed only after the store has said that the piece is durable, and a locator is acknowledged
 //! only after it is.
 
+mod collector;
 mod counters;
 mod custodian;
+mod drain;
 mod farmer;
 mod grants;
+mod intents;
+mod leases;
+mod liveness;
 mod options;
+mod patrol;
+mod prove;
+mod repairer;
+mod scrubber;
 mod serve;
 mod status;
+mod upkeep;
 
+pub use drain::Drain;
 pub use farmer::{Farmer, FarmerParts};
-pub use options::{Disk, FarmerOptions, UnlimitedDisk};
+pub use options::{Disk, FarmerOptions, UnlimitedDisk, UpkeepOptions};
 pub use status::FarmerStatus;

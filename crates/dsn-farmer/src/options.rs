@@ -1,5 +1,48 @@
 //! What the operator of a farmer chooses, and the disk it lends from.
 
+/// How a farmer looks after what it keeps and what others keep.
+#[derive(Clone, Debug)]
+pub struct UpkeepOptions {
+    /// Seconds for which a silent farmer still counts.
+    pub absent_grace_secs: u64,
+    /// Seconds between two rounds through the locators kept.
+    pub probe_every_secs: u64,
+    /// Seconds between audits.
+    pub audit_every_secs: u64,
+    /// Seconds within which a farmer says anew of everything that it holds it.
+    pub reissue_secs: u64,
+    /// Seconds within which every piece is read again.
+    pub scrub_secs: u64,
+    /// Seconds between two looks for what nobody wants any more.
+    pub collect_every_secs: u64,
+    /// Seconds for which a chunk that nobody wants lies in the trash.
+    pub trash_secs: u64,
+    /// Bytes that repair may move in a second, on average.
+    pub repair_bytes_per_sec: u64,
+}
+
+impl Default for UpkeepOptions {
+    fn default() -> Self {
+        Self::with_grace(24 * 3600)
+    }
+}
+
+impl UpkeepOptions {
+    /// The usual ones for this grace: 24 rounds find out for sure that a farmer is gone, and each has four audits.
+    pub fn with_grace(absent_grace_secs: u64) -> Self {
+        Self {
+            absent_grace_secs,
+            probe_every_secs: (absent_grace_secs / 24).clamp(1, 3600),
+            audit_every_secs: (absent_grace_secs / 96).clamp(1, 900),
+            reissue_secs: 7 * 24 * 3600,
+            scrub_secs: 30 * 24 * 3600,
+            collect_every_secs: (absent_grace_secs / 24).clamp(1, 3600),
+            trash_secs: 7 * 24 * 3600,
+            repair_bytes_per_sec: 4 * 1024 * 1024,
+        }
+    }
+}
+
 /// How a farmer works.
 #[derive(Clone, Debug)]
 pub struct FarmerOptions {
@@ -13,6 +56,8 @@ pub struct FarmerOptions {
     pub addresses: Vec<bytes::Bytes>,
     /// Locators it keeps for others at most.
     pub max_locators: u64,
+    /// How it looks after what it keeps.
+    pub upkeep: UpkeepOptions,
 }
 
 impl FarmerOptions {
@@ -24,6 +69,7 @@ impl FarmerOptions {
             domain: String::new(),
             addresses: Vec::new(),
             max_locators: 1_000_000,
+            upkeep: UpkeepOptions::default(),
         }
     }
 }

@@ -7,12 +7,12 @@ use dsn_core::{
     hash::ChunkId,
     index_set::IndexSet,
     limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
-    locator::{Locator, VerifiedLocator},
+    locator::{Locator, LocatorMark, VerifiedLocator},
     node_id::NodeId,
     piece::Piece,
     ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoredChunk, compute},
-    receipt::{Receipt, ReceiptBody},
-    rpc::{Commit, FetchedPart, Offer, OfferAnswer, OfferedChunk, Refusal, Response, StorePart, Token, Want},
+    receipt::{Receipt, ReceiptBody, VerifiedReceipt},
+    rpc::{FetchedPart, Offer, OfferAnswer, OfferedChunk, Refusal, Response, StorePart, Token, Want},
 };
 
 use crate::{
@@ -29,14 +29,15 @@ const LOCATED_MAX_BYTES: usize = HEADER_MAX_BYTES - 64 * 1024;
 
 type Served = Result<Response, Refusal>;
 
-fn storage(error: &StoreError) -> Refusal {
-    tracing::warn!(%error, "the store failed");
-    Refusal::Storage
-}
-
 impl Farmer {
+    /// What the asker hears of a failed store.
+    pub(crate) fn storage(error: &StoreError) -> Refusal {
+        tracing::warn!(%error, "the store failed");
+        Refusal::Storage
+    }
+
     pub(crate) async fn locate(&self, chunks: &[ChunkId]) -> Served {
-        let locators = self.parts.store.locators(chunks).await.map_err(|e| storage(&e))?;
+        let locators = self.parts.store.locators(chunks).await.map_err(|e| Self::storage(&e))?;
         let mut bytes = 0;
         let fits = locators.into_iter().take_while(|locator| {
             bytes += locator.as_ref().map_or(8, |locator| locator.encode().len() + 16);
@@ -47,27 +48,37 @@ impl Farmer {
 
     pub(crate) async fn publish(&self, locators: Vec<Locator>) -> Served {
         let (network, now) = (self.parts.network_name.clone(), self.parts.environment.unix_secs());
-        let verify = move || locators.into_iter().map(|locator| locator.verify(&network, now)).collect();
+        let chunks: Vec<ChunkId> = locators.iter().map(Locator::chunk).collect();
+        let kept = self.parts.store.locators(&chunks).await.map_err(|e| Self::storage(&e))?;
+        let verify = move || {
+            let beside = |(locator, kept): (Locator, Option<Locator>)| match kept {
+                Some(kept) => locator.verify_beside(&kept.kept(now), &network, now),
+                None => locator.verify(&network, now),
+            };
+            locators.into_iter().zip(kept).map(beside).collect()
+        };
         let verified: Vec<VerifiedLocator> = compute(&*self.parts.compute, verify).await;
         Ok(Response::Published(self.custodian.keep(verified).await))
     }
 
-    pub(crate) async fn holds(&self, chunks: &[ChunkId]) -> Served {
-        let stored = self.parts.store.chunks(chunks).await.map_err(|e| storage(&e))?;
-        Ok(Response::Held(stored.iter().map(held).collect()))
+    /// Which of these locators are not, or not the same, here.
+    pub(crate) async fn compare(&self, marks: &[LocatorMark]) -> Served {
+        let chunks: Vec<ChunkId> = marks.iter().map(|mark| mark.chunk).collect();
+        let kept = self.parts.store.locators(&chunks).await.map_err(|e| Self::storage(&e))?;
+        let differs = |(mark, kept): (&LocatorMark, Option<Locator>)| kept.is_none_or(|kept| kept.mark() != *mark);
+        Ok(Response::Compared(marks.iter().zip(kept).map(differs).collect()))
     }
 
-    pub(crate) async fn commit(&self, from: NodeId, commit: Commit) -> Served {
-        let owner = commit.owner.verify(commit.put_id, from).map_err(|_| Refusal::Malformed)?;
-        let bound = self.parts.store.bind(commit.put_id, owner, commit.root).await.map_err(|e| storage(&e))?;
-        Ok(Response::Committed { chunks: bound.0 })
+    pub(crate) async fn holds(&self, chunks: &[ChunkId]) -> Served {
+        let stored = self.parts.store.chunks(chunks).await.map_err(|e| Self::storage(&e))?;
+        Ok(Response::Held(stored.iter().map(held).collect()))
     }
 
     /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room.
     pub(crate) async fn offer(&self, from: NodeId, offer: Offer) -> Served {
         let owner = offer.owner.verify(offer.put_id, from).map_err(|_| Refusal::Malformed)?;
         let ids: Vec<ChunkId> = offer.chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
-        let stored = self.parts.store.chunks(&ids).await.map_err(|e| storage(&e))?;
+        let stored = self.parts.store.chunks(&ids).await.map_err(|e| Self::storage(&e))?;
         let have: Vec<bool> =
             offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
@@ -92,7 +103,7 @@ impl Farmer {
         }
         let mut batch = self.batch(carried);
         batch.chunks = chunks;
-        let holdings = self.parts.store.put(batch).await.map_err(|e| storage(&e))?;
+        let holdings = self.parts.store.put(batch).await.map_err(|e| Self::storage(&e))?;
         Ok(holdings.iter().filter_map(|h| Some((h.chunk, self.receipt(h)?))).collect())
     }
 
@@ -136,7 +147,7 @@ impl Farmer {
             granted.into_iter().map(verify).collect::<Option<Vec<_>>>()
         };
         batch.pieces = compute(&*self.parts.compute, verify).await.ok_or(Refusal::Malformed)?;
-        let holdings = self.parts.store.put(batch).await.map_err(|e| storage(&e))?;
+        let holdings = self.parts.store.put(batch).await.map_err(|e| Self::storage(&e))?;
         self.forget(&used);
         Counters::add(&self.counters.received_bytes, bytes);
         Ok(Response::Stored(holdings.iter().filter_map(|h| self.receipt(h)).collect()))
@@ -167,6 +178,11 @@ impl Farmer {
     }
 
     fn receipt(&self, holdings: &ChunkHoldings) -> Option<Receipt> {
+        self.sign_receipt(holdings).map(VerifiedReceipt::into_receipt)
+    }
+
+    /// Its word for what it holds of a chunk; none when that is nothing.
+    pub(crate) fn sign_receipt(&self, holdings: &ChunkHoldings) -> Option<VerifiedReceipt> {
         let body = ReceiptBody {
             network: self.parts.network_name.clone(),
             chunk: holdings.chunk,
@@ -177,7 +193,7 @@ impl Farmer {
             issued: self.parts.environment.unix_secs(),
             until: None,
         };
-        (!holdings.indices.is_empty()).then(|| body.sign(&self.parts.identity).into_receipt())
+        (!holdings.indices.is_empty()).then(|| body.sign(&self.parts.identity))
     }
 
     /// As many of the wanted pieces as fit one message. A damaged piece is left out, like one never held: the asker finds
@@ -192,12 +208,11 @@ impl Farmer {
             let piece = match self.parts.store.piece(chunk, index).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => continue,
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::warn!(%error, "a piece is lost");
-                    Counters::add(&self.counters.damaged_pieces, 1);
+                Err(StoreError::Corrupt { .. }) => {
+                    self.found_damaged(chunk, index);
                     continue;
                 }
-                Err(error) => return Err(storage(&error)),
+                Err(error) => return Err(Self::storage(&error)),
             };
             bytes += piece.len();
             if bytes > BODIES_MAX_BYTES {

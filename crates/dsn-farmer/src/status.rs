@@ -23,6 +23,20 @@ pub struct FarmerStatus {
     pub served_bytes: u64,
     /// Pieces found damaged since the start.
     pub damaged_pieces: u64,
+    /// Slices of others' pieces that audits found right since the start.
+    pub audits_passed: u64,
+    /// Slices that were wrong or missing.
+    pub audits_failed: u64,
+    /// Chunks repaired since the start.
+    pub repairs: u64,
+    /// Bytes that repair has moved since the start.
+    pub repair_bytes: u64,
+    /// Pieces read again since the start.
+    pub scrubbed_pieces: u64,
+    /// Damaged pieces that were computed anew since the start.
+    pub healed_pieces: u64,
+    /// Chunks that wait for repair.
+    pub repair_queue: usize,
 }
 
 impl Farmer {
@@ -38,6 +52,13 @@ impl Farmer {
             received_bytes: self.counters.received_bytes.load(Ordering::Relaxed),
             served_bytes: self.counters.served_bytes.load(Ordering::Relaxed),
             damaged_pieces: self.counters.damaged_pieces.load(Ordering::Relaxed),
+            audits_passed: self.counters.audits_passed.load(Ordering::Relaxed),
+            audits_failed: self.counters.audits_failed.load(Ordering::Relaxed),
+            repairs: self.counters.repairs.load(Ordering::Relaxed),
+            repair_bytes: self.counters.repair_bytes.load(Ordering::Relaxed),
+            scrubbed_pieces: self.counters.scrubbed_pieces.load(Ordering::Relaxed),
+            healed_pieces: self.counters.healed_pieces.load(Ordering::Relaxed),
+            repair_queue: self.repairs.len(),
         }
     }
 }

@@ -202,7 +202,8 @@ async fn a_leave_is_good_for_its_owner_only() {
     let answer = setting.farmer.handle(thief, setting.offer_of(owner)).await;
     assert!(matches!(answer, Response::Refused(Refusal::Malformed)), "{answer:?}");
     let root = dsn_core::cid::Cid(setting.descriptor.id());
-    let answer = setting.farmer.handle(thief, Request::Commit(Commit { put_id: PUT, owner, root })).await;
+    let answer =
+        setting.farmer.handle(thief, Request::Commit(Commit { put_id: PUT, owner, root, leases: Vec::new() })).await;
     assert!(matches!(answer, Response::Refused(Refusal::Malformed)), "{answer:?}");
 }
 

@@ -169,6 +169,11 @@ enum Expected {
     Fetched,
     Held,
     Committed,
+    Audited,
+    Intended,
+    Leased,
+    Renewed,
+    Compared,
 }
 
 impl Expected {
@@ -182,6 +187,11 @@ impl Expected {
             Request::Fetch(_) => Self::Fetched,
             Request::Holds(_) => Self::Held,
             Request::Commit(_) => Self::Committed,
+            Request::Audit(_) => Self::Audited,
+            Request::Intend(_) => Self::Intended,
+            Request::Leases(_) => Self::Leased,
+            Request::Renew(_) => Self::Renewed,
+            Request::Compare(_) => Self::Compared,
         }
     }
 
@@ -200,6 +210,11 @@ impl Expected {
             Response::Fetched(_) => matches!(self, Self::Fetched),
             Response::Held(_) => matches!(self, Self::Held),
             Response::Committed { .. } => matches!(self, Self::Committed),
+            Response::Audited(_) => matches!(self, Self::Audited),
+            Response::Intended(_) => matches!(self, Self::Intended),
+            Response::Leased(_) => matches!(self, Self::Leased),
+            Response::Renewed(_) => matches!(self, Self::Renewed),
+            Response::Compared(_) => matches!(self, Self::Compared),
         }
     }
 }

@@ -1,0 +1,234 @@
+//! Moving everything off a farmer that is to leave: it takes nothing new, and copies of each chunk what the others lack for
+//! its target, piece by piece, without computing anything. Afterwards it may go at any time. Taken up again after a
+//! restart it finds what was copied and goes on; cancelled, it takes pieces again.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dsn_client::{Ailing, Client, RepairError, Survey};
+use dsn_core::{
+    hash::ChunkId,
+    index_set::IndexSet,
+    limits::LEASES_MAX_PER_CHUNK,
+    locator::VerifiedLocator,
+    node_id::NodeId,
+    piece::Piece,
+    ports::{StoreError, StoredChunk},
+    repair::standing,
+};
+use tokio::{sync::watch, time::Instant};
+
+use crate::farmer::Farmer;
+
+/// Chunks read from the index in one go.
+const PAGE: usize = 64;
+
+/// How long to wait before chunks that found no room are tried again; doubled each time.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest such wait.
+const AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Seconds for which a survey of the farmers is used.
+const SURVEY_FOR: Duration = Duration::from_secs(600);
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Drain {
+    /// None is going on.
+    #[default]
+    Off,
+    /// Chunks are looked at one by one.
+    Moving {
+        /// Bytes of pieces looked at.
+        done_bytes: u64,
+        /// Bytes of all pieces.
+        all_bytes: u64,
+        /// Bytes copied to others.
+        moved_bytes: u64,
+        /// Chunks that have found no room yet.
+        stuck_chunks: u64,
+        /// Milliseconds since it began.
+        elapsed_ms: u64,
+    },
+    /// Everything here is safe without this farmer.
+    Done {
+        /// Bytes copied to others.
+        moved_bytes: u64,
+    },
+}
+
+impl Drain {
+    /// Seconds that the rest will take at the speed so far; none when that cannot be told.
+    pub fn eta_secs(&self) -> Option<u64> {
+        let Self::Moving { done_bytes, all_bytes, elapsed_ms, .. } = *self else { return None };
+        let left = u128::from(all_bytes.saturating_sub(done_bytes)) * u128::from(elapsed_ms);
+        let secs = left.checked_div(u128::from(done_bytes))? / 1000;
+        u64::try_from(secs).ok()
+    }
+}
+
+/// Drains when it is told to.
+pub(crate) struct Drainer {
+    pub(crate) farmer: Arc<Farmer>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) state: watch::Receiver<Drain>,
+}
+
+impl Farmer {
+    /// Begins to move everything off this farmer; nothing changes when that is going on already.
+    pub fn drain(&self) {
+        let all_bytes = self.parts.store.space().used_bytes;
+        let begin = Drain::Moving { done_bytes: 0, all_bytes, moved_bytes: 0, stuck_chunks: 0, elapsed_ms: 0 };
+        self.drain.send_if_modified(|state| {
+            let is_off = *state == Drain::Off;
+            if is_off {
+                *state = begin;
+            }
+            is_off
+        });
+    }
+
+    /// Takes pieces again. What was copied stays where it is.
+    pub fn cancel_drain(&self) {
+        self.drain.send_replace(Drain::Off);
+    }
+
+    /// How far the drain has come.
+    pub fn drain_state(&self) -> Drain {
+        *self.drain.borrow()
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.drain_state() != Drain::Off
+    }
+}
+
+impl Drainer {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let state = *self.state.borrow_and_update();
+            if let Drain::Moving { .. } = state {
+                tokio::select! { biased;
+                    _cancelled = cancelled(self.state.clone()) => {}
+                    () = self.drain_all() => {}
+                }
+            } else if self.state.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Goes through everything again and again until nothing is stuck.
+    async fn drain_all(&self) {
+        let started = Instant::now();
+        let (mut moved_bytes, mut again) = (0, AGAIN);
+        loop {
+            match self.pass(started, &mut moved_bytes).await {
+                Ok(0) => {
+                    tracing::info!(moved_bytes, "drained: this farmer can go");
+                    self.set(Drain::Done { moved_bytes });
+                    return;
+                }
+                Ok(stuck_chunks) => tracing::warn!(stuck_chunks, "some chunks find no room elsewhere"),
+                Err(error) => tracing::warn!(%error, "the drain is held up"),
+            }
+            tokio::time::sleep(again).await;
+            again = (again * 2).min(AGAIN_MAX);
+        }
+    }
+
+    fn set(&self, drain: Drain) {
+        self.farmer.drain.send_if_modified(|state| {
+            let goes_on = *state != Drain::Off;
+            if goes_on {
+                *state = drain;
+            }
+            false
+        });
+    }
+
+    /// Looks at every chunk once; says how many found no room.
+    async fn pass(&self, started: Instant, moved_bytes: &mut u64) -> Result<u64, StoreError> {
+        let (mut after, mut done_bytes, mut stuck_chunks) = (None, 0, 0);
+        let mut survey: Option<(Instant, Survey)> = None;
+        loop {
+            let page = self.farmer.parts.store.chunks_after(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(stuck_chunks) };
+            after = Some(last.descriptor.id());
+            for chunk in page {
+                if survey.as_ref().is_none_or(|(at, _)| at.elapsed() > SURVEY_FOR) {
+                    survey = self.client.survey().await.ok().map(|survey| (Instant::now(), survey));
+                }
+                let moved = match &survey {
+                    Some((_, survey)) => self.move_off(&chunk, survey).await?,
+                    None => None,
+                };
+                let bytes = chunk.indices.len() * chunk.descriptor.piece_len();
+                done_bytes += u64::try_from(bytes).expect("at most 48 MiB");
+                *moved_bytes += moved.unwrap_or(0);
+                stuck_chunks += u64::from(moved.is_none());
+                let all_bytes = self.farmer.parts.store.space().used_bytes.max(done_bytes);
+                let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let moved_bytes = *moved_bytes;
+                self.set(Drain::Moving { done_bytes, all_bytes, moved_bytes, stuck_chunks, elapsed_ms });
+            }
+        }
+    }
+
+    /// Gives the others what they lack of a chunk. Says how many bytes were sent; none when they have no room.
+    async fn move_off(&self, chunk: &StoredChunk, survey: &Survey) -> Result<Option<u64>, StoreError> {
+        let id = chunk.descriptor.id();
+        let Some(locator) = self.client.find_locator(&chunk.descriptor).await else { return Ok(None) };
+        let me = self.farmer.parts.identity.node_id();
+        let mut held = self.held_by_others(&locator, me).await;
+        held.retain(|node, _| !survey.is_leaving(*node));
+        let needs = standing(chunk.descriptor.code(), chunk.class, survey.with_room(), held.values().copied());
+        if needs.live >= needs.target.place {
+            return Ok(Some(0));
+        }
+        let leases = self.valid_leases(id).await?;
+        if leases.is_empty() {
+            return Ok(Some(0)); // Nobody wants it.
+        }
+        let mut others = locator;
+        others.retain(|node| held.contains_key(&node));
+        let mut pieces = Vec::with_capacity(chunk.indices.len());
+        for index in chunk.indices.iter() {
+            if let Ok(Some(bytes)) = self.farmer.parts.store.piece(id, index).await {
+                pieces.extend((Piece { index, bytes }).verify(&chunk.descriptor));
+            }
+        }
+        let ailing = Ailing { locator: others, held };
+        match self.client.hand_off(&ailing, pieces, leases, survey, &self.farmer.parts.identity).await {
+            Ok(sent) => Ok(Some(sent)),
+            // Not all that is missing lies here: what is left is a repair, and computed.
+            Err(RepairError::NoRoom) => {
+                let repaired = self.client.repair(&ailing, survey, &self.farmer.parts.identity).await;
+                Ok(repaired.ok().map(|repaired| repaired.moved_bytes))
+            }
+            Err(error) => {
+                tracing::debug!(chunk = %id, %error, "not moved off");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn held_by_others(&self, locator: &VerifiedLocator, me: NodeId) -> BTreeMap<NodeId, IndexSet> {
+        let held = self.client.held_now(locator).await.into_iter();
+        held.filter_map(|(node, set)| Some((node, set?))).filter(|(node, set)| *node != me && !set.is_empty()).collect()
+    }
+
+    async fn valid_leases(&self, chunk: ChunkId) -> Result<Vec<dsn_core::lease::VerifiedLease>, StoreError> {
+        let now = self.farmer.parts.environment.unix_secs();
+        let leases = self.farmer.parts.store.leases(&[chunk]).await?.into_iter().flatten();
+        let holding = leases.filter(|lease| lease.body().holds_at(now));
+        let verified = holding.filter_map(|lease| lease.verify(&self.farmer.parts.network_name, now).ok());
+        Ok(verified.take(LEASES_MAX_PER_CHUNK).collect())
+    }
+}
+
+/// Ends when the drain is called off.
+async fn cancelled(mut state: watch::Receiver<Drain>) {
+    let _closed = state.wait_for(|state| *state == Drain::Off).await;
+}

@@ -1,0 +1,224 @@
+//! A custodian's round: goes through the locators it keeps, page by page, sees how each chunk stands, asks every holder
+//! for a sign of life, audits a few of them, and hands locators to nodes that have become custodians. What stands badly
+//! goes to the `repairer`. Nothing of a round is kept but the nodes seen, so memory does not grow with the locators.
+
+mod audits;
+mod handover;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use dsn_core::{
+    hash::ChunkId,
+    index_set::IndexSet,
+    limits::{CUSTODIANS, IDS_MAX_PER_REQUEST},
+    locator::{Locator, VerifiedLocator},
+    node_id::{NodeId, Places, Position},
+    ports::{Network, Snapshot, StoreError},
+    redundancy::Class,
+    repair::{Health, standing},
+    rpc::{Request, Response},
+};
+use futures::{StreamExt, stream};
+
+use self::{audits::Sample, handover::Handover};
+use crate::{
+    farmer::{Farmer, random},
+    repairer::due,
+};
+
+/// Locators looked at in one go.
+const PAGE: usize = 256;
+
+/// Holders asked at once.
+const ASKED_AT_ONCE: usize = 16;
+
+/// Seconds a holder has to answer an audit: half a MiB over a slow line.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+
+/// Goes its rounds.
+pub(crate) struct Patrol {
+    pub(crate) farmer: Arc<Farmer>,
+    pub(crate) network: Arc<dyn Network>,
+    round: u64,
+    /// Servers of the round before, less those that could not be given what they should keep.
+    seen: BTreeSet<NodeId>,
+    /// Holders of the round before.
+    holders: Vec<NodeId>,
+    /// Holders that have not been audited since all were.
+    to_audit: Vec<NodeId>,
+    /// Holders to be asked what they hold, since their store has changed.
+    changed: BTreeSet<NodeId>,
+}
+
+/// What one round finds on its way through the locators.
+struct Round {
+    now: u64,
+    me: NodeId,
+    snapshot: Snapshot,
+    places: Places,
+    /// Holders, with the rank of this node among the custodians of the chunk for which it is closest.
+    holders: BTreeMap<NodeId, usize>,
+    samples: BTreeMap<NodeId, Sample>,
+    /// What those whose store has changed have signed for.
+    inventory: BTreeMap<NodeId, Vec<(ChunkId, u64, IndexSet)>>,
+}
+
+impl Patrol {
+    pub(crate) fn new(farmer: Arc<Farmer>, network: Arc<dyn Network>) -> Self {
+        Self {
+            farmer,
+            network,
+            round: 0,
+            seen: BTreeSet::new(),
+            holders: Vec::new(),
+            to_audit: Vec::new(),
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let secs = self.farmer.options.upkeep.probe_every_secs;
+            let jitter = random(&*self.farmer.parts.environment) % (secs * 500 + 1);
+            tokio::time::sleep(Duration::from_millis(secs * 750 + jitter)).await;
+            if let Err(error) = self.go_round().await {
+                tracing::warn!(%error, "the round through the locators ended early");
+            }
+        }
+    }
+
+    async fn go_round(&mut self) -> Result<(), StoreError> {
+        let Ok(snapshot) = self.network.snapshot(false).await else { return Ok(()) };
+        self.round += 1;
+        let now = self.farmer.parts.environment.unix_secs();
+        let mut handover = Handover::new(&self.seen, &snapshot);
+        let mut round = Round {
+            now,
+            me: self.network.local_id(),
+            places: Places::new(snapshot.nodes.iter().copied()),
+            snapshot,
+            holders: BTreeMap::new(),
+            samples: self.audited_now().into_iter().map(|node| (node, Sample::default())).collect(),
+            inventory: std::mem::take(&mut self.changed).into_iter().map(|node| (node, Vec::new())).collect(),
+        };
+        let mut after = None;
+        loop {
+            let page = self.farmer.parts.store.locators_after(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.chunk());
+            for locator in page {
+                self.look(locator, &mut round, &mut handover);
+            }
+            self.hand_over(&mut handover).await;
+        }
+        self.reissue(&round.places, &mut handover).await?;
+        self.seen = handover.served(&round.snapshot);
+        self.take_inventory(&round).await;
+        self.probe(&mut round).await;
+        self.farmer.liveness.with(|seen| seen.retain(|node| round.holders.contains_key(&node)));
+        self.holders = round.holders.into_keys().filter(|node| *node != round.me).collect();
+        Ok(())
+    }
+
+    /// How a chunk stands, if this node is one of its custodians.
+    fn look(&self, locator: Locator, round: &mut Round, handover: &mut Handover) {
+        let chunk = locator.chunk();
+        let custodians = round.places.closest(Position::from(&chunk), CUSTODIANS);
+        handover.consider(&locator, &custodians, round.me);
+        let Some(rank) = custodians.iter().position(|node| *node == round.me) else {
+            return self.farmer.repairs.clear(chunk);
+        };
+        let locator = locator.kept(round.now);
+        self.watch(&locator, rank, round);
+        let held = self.farmer.liveness.with(|seen| seen.holders(&locator, round.now));
+        let farmers = round.snapshot.nodes.len();
+        let class = locator.class().unwrap_or(Class::Normal);
+        let standing = standing(locator.descriptor().code(), class, farmers, held.into_values());
+        if standing.health == Health::Healthy {
+            return self.farmer.repairs.clear(chunk);
+        }
+        let grace_secs = self.farmer.options.upkeep.absent_grace_secs;
+        let jitter = random(&*self.farmer.parts.environment) % 1001;
+        let due = due(standing.health, rank, grace_secs, round.now, jitter);
+        self.farmer.repairs.note(chunk, standing.health, rank, due);
+    }
+
+    fn watch(&self, locator: &VerifiedLocator, rank: usize, round: &mut Round) {
+        for receipt in locator.receipts() {
+            let body = receipt.body();
+            let known = round.holders.entry(body.farmer).or_insert(rank);
+            *known = rank.min(*known);
+            if let Some(sample) = round.samples.get_mut(&body.farmer) {
+                sample.offer(locator.descriptor(), body, &*self.farmer.parts.environment);
+            }
+            if let Some(signed) = round.inventory.get_mut(&body.farmer) {
+                signed.push((locator.chunk(), body.seq, body.indices));
+            }
+        }
+    }
+
+    /// Asks holders whose store has changed what they still hold of what they signed for.
+    async fn take_inventory(&mut self, round: &Round) {
+        for (node, signed) in &round.inventory {
+            for batch in signed.chunks(IDS_MAX_PER_REQUEST) {
+                let ids = batch.iter().map(|(chunk, ..)| *chunk).collect();
+                let Ok(Response::Held(held)) = self.network.request(*node, Request::Holds(ids)).await else {
+                    self.changed.insert(*node);
+                    break;
+                };
+                self.farmer.liveness.with(|seen| {
+                    for ((chunk, seq, claimed), held) in batch.iter().zip(held) {
+                        seen.lost(*node, *chunk, *seq, claimed.minus(held));
+                    }
+                });
+            }
+        }
+    }
+
+    /// Asks holders for a sign of life, with an audit for those whose turn it is. The farther this node is from being the
+    /// first custodian of anything a holder has, the less often.
+    async fn probe(&mut self, round: &mut Round) {
+        let samples = std::mem::take(&mut round.samples);
+        let due: Vec<_> = round
+            .holders
+            .iter()
+            .filter(|(node, rank)| {
+                let turn = u64::try_from(**rank).unwrap_or(u64::MAX).saturating_add(1);
+                **node != round.me && (self.round.is_multiple_of(turn) || samples.contains_key(node))
+            })
+            .map(|(node, _)| (*node, samples.get(node)))
+            .collect();
+        let this = &*self;
+        let probes = due.into_iter().map(|(node, sample)| async move { (node, this.probe_one(node, sample).await) });
+        let answers: Vec<(NodeId, bool)> = stream::iter(probes).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        self.changed.extend(answers.into_iter().filter(|(_, changed)| *changed).map(|(node, _)| node));
+    }
+
+    /// Says whether the holder's store has changed.
+    async fn probe_one(&self, node: NodeId, sample: Option<&Sample>) -> bool {
+        let items = sample.map(Sample::items).unwrap_or_default();
+        let asked = tokio::time::timeout(ANSWER_WAIT, self.network.request(node, Request::Audit(items))).await;
+        let now = self.farmer.parts.environment.unix_secs();
+        match asked {
+            Ok(Ok(Response::Audited(audited))) => {
+                let changed = self.farmer.liveness.with(|seen| seen.heard(node, audited.mark));
+                let lacked = match sample {
+                    Some(sample) => self.judge(node, sample, audited.slices).await,
+                    None => false,
+                };
+                changed || lacked
+            }
+            // A refusal is a sign of life, and proves nothing.
+            Ok(Ok(_)) => false,
+            Ok(Err(_)) | Err(_) => {
+                self.farmer.liveness.with(|seen| seen.silent(node, now));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Locators move when the network changes, pieces do not: a node that has become one of a chunk's custodians gets the
+//! locator from the custodians that stayed, and where too few stayed, from the holders themselves. Only what the
+//! newcomer lacks is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dsn_core::{
+    limits::{CUSTODIANS, IDS_MAX_PER_REQUEST, PUBLISH_MAX_LOCATORS},
+    locator::{Locator, VerifiedLocator},
+    node_id::{NodeId, Places, Position},
+    ports::{ChunkHoldings, Snapshot, StoreError, StoredChunk},
+    rpc::{Request, Response},
+};
+
+use super::{PAGE, Patrol};
+
+/// Custodians that tell a newcomer; one could be down or a liar.
+const TELLERS: usize = 3;
+
+/// Custodians to whom a holder says again what it holds when its time has come.
+const REISSUED_TO: usize = 3;
+
+/// What has to be told to whom.
+pub(super) struct Handover {
+    places_before: Places,
+    /// Servers that are there now and were not.
+    is_changed: bool,
+    owed: BTreeMap<NodeId, Vec<Locator>>,
+    failed: BTreeSet<NodeId>,
+}
+
+impl Handover {
+    /// Of the change from the servers seen before to those of the snapshot.
+    pub(super) fn new(before: &BTreeSet<NodeId>, snapshot: &Snapshot) -> Self {
+        let is_changed = !before.is_empty() && *before != snapshot.nodes;
+        let places_before = Places::new(before.iter().copied().filter(|_| is_changed));
+        Self { places_before, is_changed, owed: BTreeMap::new(), failed: BTreeSet::new() }
+    }
+
+    /// Those of `custodians` that were none before.
+    fn newcomers(&self, position: Position, custodians: &[NodeId]) -> Vec<NodeId> {
+        let before: BTreeSet<NodeId> = self.places_before.closest(position, CUSTODIANS).into_iter().collect();
+        custodians.iter().copied().filter(|node| !before.contains(node)).collect()
+    }
+
+    /// A locator kept here, whose custodians are these now.
+    pub(super) fn consider(&mut self, locator: &Locator, custodians: &[NodeId], me: NodeId) {
+        if !self.is_changed {
+            return;
+        }
+        let newcomers = self.newcomers(Position::from(&locator.chunk()), custodians);
+        let stayed = custodians.iter().filter(|node| !newcomers.contains(node));
+        let tells = stayed.take(TELLERS).any(|node| *node == me) || newcomers.len() == custodians.len();
+        if tells {
+            for node in newcomers.into_iter().filter(|node| *node != me) {
+                self.owed.entry(node).or_default().push(locator.clone());
+            }
+        }
+    }
+
+    /// A chunk held here: whether most of its custodians are new, so that they may know nothing of it.
+    fn is_forgotten(&self, chunk: &StoredChunk, custodians: &[NodeId]) -> bool {
+        self.is_changed
+            && self.newcomers(Position::from(&chunk.descriptor.id()), custodians).len() * 2 > custodians.len()
+    }
+
+    /// The servers that need not be told again.
+    pub(super) fn served(self, snapshot: &Snapshot) -> BTreeSet<NodeId> {
+        snapshot.nodes.difference(&self.failed).copied().collect()
+    }
+}
+
+impl Patrol {
+    /// Sends what is owed. A node that does not take it is told again in the next round.
+    pub(super) async fn hand_over(&self, handover: &mut Handover) {
+        for (node, locators) in std::mem::take(&mut handover.owed) {
+            for batch in locators.chunks(IDS_MAX_PER_REQUEST) {
+                if !self.tell(node, batch).await {
+                    handover.failed.insert(node);
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, node: NodeId, locators: &[Locator]) -> bool {
+        let marks = locators.iter().map(Locator::mark).collect();
+        let Ok(Response::Compared(wanted)) = self.network.request(node, Request::Compare(marks)).await else {
+            return false;
+        };
+        let wanted: Vec<Locator> =
+            locators.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(locator, _)| locator.clone()).collect();
+        for batch in wanted.chunks(PUBLISH_MAX_LOCATORS) {
+            let Ok(Response::Published(_)) = self.network.request(node, Request::Publish(batch.to_vec())).await else {
+                return false;
+            };
+        }
+        true
+    }
+
+    /// Says anew what this farmer holds: of every chunk now and then, and at once of those whose custodians are new.
+    pub(super) async fn reissue(&self, places: &Places, handover: &mut Handover) -> Result<(), StoreError> {
+        let upkeep = &self.farmer.options.upkeep;
+        let rounds = (upkeep.reissue_secs / upkeep.probe_every_secs).max(1);
+        let is_due = self.round.is_multiple_of(rounds);
+        if !is_due && !handover.is_changed {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let page = self.farmer.parts.store.chunks_after(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.descriptor.id());
+            for chunk in page {
+                let custodians = places.closest(Position::from(&chunk.descriptor.id()), CUSTODIANS);
+                let to = if handover.is_forgotten(&chunk, &custodians) {
+                    custodians.len()
+                } else if is_due {
+                    REISSUED_TO
+                } else {
+                    continue;
+                };
+                let Some(locator) = self.own_word(&chunk) else { continue };
+                for node in custodians.into_iter().take(to) {
+                    handover.owed.entry(node).or_default().push(locator.clone());
+                }
+            }
+            self.hand_over(handover).await;
+        }
+    }
+
+    /// A locator with this farmer's own receipt.
+    fn own_word(&self, chunk: &StoredChunk) -> Option<Locator> {
+        let holdings = ChunkHoldings {
+            chunk: chunk.descriptor.id(),
+            indices: chunk.indices,
+            class: chunk.class,
+            seq: self.farmer.parts.store.last_seq(),
+        };
+        let mut locator = VerifiedLocator::new(chunk.descriptor.clone());
+        locator.insert(self.farmer.sign_receipt(&holdings)?);
+        Some(locator.to_locator())
+    }
+}

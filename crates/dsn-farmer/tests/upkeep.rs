@@ -1,0 +1,119 @@
+//! What a farmer answers about what it keeps: audits, leases, and marks of locators.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::BytesMut;
+use dsn_core::{
+    audit::{AuditItem, verify},
+    cid::Cid,
+    descriptor::Code,
+    erasure::{EncodedChunk, encode},
+    identity::Identity,
+    lease::LeaseBody,
+    network_name::NetworkName,
+    ports::{Environment, Handler, InlineCompute, NewPiece, PieceStore, PutBatch},
+    redundancy::Class,
+    rpc::{Audited, PutId, Refusal, Request, Response},
+};
+use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, UnlimitedDisk};
+use dsn_store::MemoryStore;
+
+const NOW: u64 = 1_800_000_000;
+
+/// A clock that stands, and randomness that counts.
+struct Still(AtomicU64);
+
+impl Environment for Still {
+    fn unix_secs(&self) -> u64 {
+        NOW
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let next = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        bytes.iter_mut().zip(next.iter().cycle()).for_each(|(byte, random)| *byte = *random);
+    }
+}
+
+struct Setting {
+    farmer: Farmer,
+    chunk: EncodedChunk,
+    network: NetworkName,
+}
+
+impl Setting {
+    /// A farmer that holds piece 3 of a chunk of two groups a piece.
+    async fn new() -> Self {
+        let chunk = encode(Code::Rs16Of48, BytesMut::from(&vec![7; 16 * 20_000][..]));
+        let store = MemoryStore::new();
+        let pieces = vec![NewPiece { descriptor: chunk.descriptor.clone(), piece: chunk.pieces[3].clone() }];
+        let (put_id, owner, class) = (PutId([1; 16]), Identity::from_seed([1; 32]).node_id(), Class::Normal);
+        let put = PutBatch { put_id, owner, class, lease_until: NOW + 1, pieces, chunks: Vec::new() };
+        store.put(put).await.expect("put");
+        let network: NetworkName = "upkeep".parse().expect("a name");
+        let parts = FarmerParts {
+            store: Arc::new(store),
+            disk: Arc::new(UnlimitedDisk),
+            compute: Arc::new(InlineCompute),
+            environment: Arc::new(Still(AtomicU64::new(0))),
+            identity: Identity::from_seed([2; 32]),
+            network_name: network.clone(),
+        };
+        Self { farmer: Farmer::new(parts, FarmerOptions::lending(1 << 30)), chunk, network }
+    }
+
+    async fn ask(&self, request: Request) -> Response {
+        self.farmer.handle(Identity::from_seed([9; 32]).node_id(), request).await
+    }
+
+    fn item(&self, index: u8, group: u32) -> AuditItem {
+        AuditItem { chunk: self.chunk.descriptor.id(), index, group }
+    }
+}
+
+#[tokio::test]
+async fn an_audit_is_answered_by_proof_or_by_absence_and_groups_there_are_not_are_refused() {
+    let setting = Setting::new().await;
+    let items = vec![setting.item(3, 0), setting.item(4, 0), setting.item(3, 1)];
+    let answer = setting.ask(Request::Audit(items.clone())).await;
+    let Response::Audited(Audited { slices, .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!(slices.len(), 3);
+    assert!(slices[1].is_none(), "piece 4 is not held");
+    for at in [0, 2] {
+        let slice = slices[at].as_ref().expect("held");
+        assert_eq!(verify(&setting.chunk.descriptor, items[at], slice), Ok(()));
+    }
+    let beyond = setting.ask(Request::Audit(vec![setting.item(3, 2)])).await;
+    assert!(matches!(beyond, Response::Refused(Refusal::Malformed)), "{beyond:?}");
+    let probe = setting.ask(Request::Audit(Vec::new())).await;
+    assert!(matches!(&probe, Response::Audited(Audited { slices, .. }) if slices.is_empty()), "{probe:?}");
+}
+
+#[tokio::test]
+async fn a_full_audit_is_answered_as_far_as_it_fits() {
+    let setting = Setting::new().await;
+    let answer = setting.ask(Request::Audit(vec![setting.item(3, 0); 64])).await;
+    let Response::Audited(Audited { slices, .. }) = answer else { panic!("{answer:?}") };
+    assert!((50..=64).contains(&slices.len()), "{} slices", slices.len());
+}
+
+#[tokio::test]
+async fn leases_of_others_networks_and_the_future_are_refused() {
+    let setting = Setting::new().await;
+    let owner = Identity::from_seed([1; 32]);
+    let root = Cid(setting.chunk.descriptor.id());
+    let body = LeaseBody { network: setting.network.clone(), owner: owner.node_id(), root, issued: NOW, until: None };
+    let other: NetworkName = "other".parse().expect("a name");
+    for (body, signer) in [
+        (LeaseBody { network: other, ..body.clone() }, &owner),
+        (LeaseBody { issued: NOW + 86_400, ..body.clone() }, &owner),
+        (body.clone(), &Identity::from_seed([5; 32])),
+    ] {
+        let answer = setting.ask(Request::Renew(vec![body.sign(signer).into_lease()])).await;
+        assert!(matches!(answer, Response::Refused(Refusal::Malformed)), "{answer:?}");
+    }
+    let unbound = setting.ask(Request::Renew(vec![body.sign(&owner).into_lease()])).await;
+    assert!(matches!(&unbound, Response::Renewed(covered) if covered == &[0]), "no commit, no claim: {unbound:?}");
+}
