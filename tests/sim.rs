@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use dsn_client::{ClientOptions, NoProgress, PutOptions, input::MemoryInput};
-use dsn_sim::{FaultCounts, Link, Outcome, ScenarioOptions, World, run, run_scenario};
+use dsn_sim::{EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, World, endure, run, run_scenario};
 
 /// Every tenth seed plays in a network of a hundred.
 fn options(seed: u64) -> ScenarioOptions {
@@ -40,11 +40,75 @@ fn every_file_put_is_read_back_within_the_promise() {
     }
     println!("{puts} puts, {failed_puts} failed puts, {gets} gets; {faults:?}");
     if seeds().count() >= 200 {
-        for fault in FaultCounts::KINDS {
+        for fault in FaultCounts::WITHIN_MINUTES {
             assert!(faults.of(fault) > 0, "{fault:?} never happened");
         }
         assert!(puts > 9 * failed_puts, "{failed_puts} of {} puts failed", puts + failed_puts);
     }
+}
+
+/// A hundred farmers, a month, four files: what endures.
+const MONTH: EndureOptions =
+    EndureOptions { farmers: 100, days: 30, files: 4, max_file_bytes: 200_000, lasting_faults: 4 };
+
+/// Every fifth is ten days of a small network: nobody replaces its farmers.
+fn month(seed: u64) -> EndureOptions {
+    if seed % 5 == 4 { EndureOptions { farmers: 16, lasting_faults: 1, days: 10, ..MONTH } } else { MONTH }
+}
+
+/// `DSN_SIM_MONTHS=FROM..TO` plays these in place of the usual ones.
+fn months(usual: Range<u64>) -> Range<u64> {
+    let Ok(text) = std::env::var("DSN_SIM_MONTHS") else { return usual };
+    let (from, to) = text.split_once("..").expect("DSN_SIM_MONTHS is FROM..TO");
+    let (from, to): (u64, u64) = (from.parse().expect("a number"), to.parse().expect("a number"));
+    // The two tests play a half each.
+    let half = from + (to - from) / 2;
+    if usual.start == 0 { from..half } else { half..to }
+}
+
+#[test]
+fn what_was_put_outlives_its_farmers() {
+    play_months(months(0..50));
+}
+
+/// The same for other seeds, beside it on another processor.
+#[test]
+fn what_was_put_outlives_its_farmers_too() {
+    play_months(months(50..100));
+}
+
+#[expect(clippy::print_stdout, reason = "what was played, for those who look")]
+fn play_months(seeds: Range<u64>) {
+    let seeds_played = seeds.clone().count();
+    let (mut faults, mut puts, mut gets, mut repairs) = (FaultCounts::default(), 0, 0, 0);
+    let mut hash = blake3::Hasher::new();
+    for seed in seeds {
+        let outcome = run(endure(seed, month(seed)));
+        assert!(
+            outcome.violations.is_empty(),
+            "seed {seed}: {:?}\nreplay: DSN_SIM_MONTHS={seed}..{} cargo test --test sim what_was_put",
+            outcome.violations,
+            seed + 1
+        );
+        hash.update(outcome.trace.as_bytes());
+        faults.add(&outcome.faults);
+        puts += outcome.puts;
+        gets += outcome.gets;
+        repairs += outcome.repairs;
+    }
+    println!("{puts} puts, {gets} gets, {repairs} chunks repaired; {faults:?}; traces {}", hash.finalize().to_hex());
+    if seeds_played >= 40 {
+        for fault in FaultCounts::WITHIN_A_MONTH {
+            assert!(faults.of(fault) > 0, "{fault:?} never happened");
+        }
+        assert!(repairs > 40, "{repairs} chunks were repaired");
+    }
+}
+
+#[test]
+fn the_same_month_gives_the_same_trace() {
+    let (first, second) = (run(endure(7, month(7))), run(endure(7, month(7))));
+    assert_eq!((first.trace, first.events), (second.trace, second.events));
 }
 
 #[test]

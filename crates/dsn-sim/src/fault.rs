@@ -13,6 +13,14 @@ pub enum Lie {
     HidesLocators,
     /// Answers with the locator of another chunk.
     OtherLocator,
+    /// Says that it holds whatever it is asked about.
+    ClaimsAll,
+    /// Never yields to an intent to repair.
+    ForgesIntents,
+    /// Says that it has room, and takes nothing.
+    Space,
+    /// Answers with the first locator of a chunk it ever saw.
+    StaleLocators,
 }
 
 /// Something that goes wrong.
@@ -28,6 +36,10 @@ pub enum Fault {
     Restart,
     /// A farmer stopped for good, with its disk.
     Leave,
+    /// A farmer's disk was empty all at once.
+    Wipe,
+    /// A farmer was away for longer than the grace, and came back.
+    Return,
     /// A farmer took requests and never answered.
     Hang,
     /// Two groups of nodes could not talk.
@@ -36,6 +48,10 @@ pub enum Fault {
     Full,
     /// A store failed to write.
     WriteError,
+    /// A farmer took its time over every request.
+    SlowDisk,
+    /// A farmer's clock went wrong.
+    ClockSkew,
     /// A piece rotted on a disk.
     BitRot,
     /// A farmer lied.
@@ -47,8 +63,34 @@ pub enum Fault {
 pub struct FaultCounts(BTreeMap<Fault, u64>);
 
 impl FaultCounts {
-    /// Every kind there is.
-    pub const KINDS: [Fault; 14] = [
+    /// Every kind that happens while files are put and got.
+    pub const WITHIN_MINUTES: [Fault; 14] = [
+        Fault::Loss,
+        Fault::Delay,
+        Fault::Crash,
+        Fault::Restart,
+        Fault::Leave,
+        Fault::Hang,
+        Fault::Partition,
+        Fault::Full,
+        Fault::WriteError,
+        Fault::BitRot,
+        Fault::Lied(Lie::WrongBytes),
+        Fault::Lied(Lie::Drops),
+        Fault::Lied(Lie::HidesLocators),
+        Fault::Lied(Lie::OtherLocator),
+    ];
+
+    /// Every kind that happens over a month.
+    pub const WITHIN_A_MONTH: [Fault; 22] = [
+        Fault::SlowDisk,
+        Fault::ClockSkew,
+        Fault::Lied(Lie::Space),
+        Fault::Lied(Lie::StaleLocators),
+        Fault::Wipe,
+        Fault::Return,
+        Fault::Lied(Lie::ClaimsAll),
+        Fault::Lied(Lie::ForgesIntents),
         Fault::Loss,
         Fault::Delay,
         Fault::Crash,

@@ -11,12 +11,14 @@ use std::{
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
+    hash::ChunkId,
+    index_set::IndexSet,
     limits::{CUSTODIANS, SNAPSHOT_VALID_SECS},
     locator::Locator,
     node_id::{NodeId, Position},
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
     rpc::{
-        Refusal, Request, Response,
+        Audited, FarmerInfo, OfferAnswer, Refusal, Request, Response,
         frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, store_request},
         kind,
     },
@@ -59,6 +61,8 @@ struct Node {
     life: u64,
     hung: bool,
     lie: Option<Lie>,
+    /// How long it takes over a request, beside what it really does.
+    slow: Duration,
     server: bool,
     /// Nodes talk only within their group.
     group: u8,
@@ -71,6 +75,7 @@ struct Inner {
     trace: Trace,
     faults: FaultCounts,
     seen_locators: BTreeSet<Vec<u8>>,
+    first_locators: BTreeMap<ChunkId, Locator>,
 }
 
 /// All nodes and the links between them.
@@ -87,7 +92,7 @@ pub(crate) struct SimPort {
 
 /// What became of a message.
 enum Delivery {
-    To(Arc<dyn Handler>, u64, Option<Lie>),
+    To(Arc<dyn Handler>, u64, Option<Lie>, Duration),
     Refused,
     Lost,
 }
@@ -101,6 +106,7 @@ impl SimNet {
             trace: Trace::new(start),
             faults: FaultCounts::default(),
             seen_locators: BTreeSet::new(),
+            first_locators: BTreeMap::new(),
         };
         Arc::new(Self { inner: Mutex::new(inner) })
     }
@@ -111,7 +117,7 @@ impl SimNet {
 
     /// Adds a node; its port is how it sees the network.
     pub(crate) fn join(self: &Arc<Self>, id: NodeId, server: bool) -> Arc<SimPort> {
-        let node = Node { handler: None, life: 0, hung: false, lie: None, server, group: 0 };
+        let node = Node { handler: None, life: 0, hung: false, lie: None, slow: Duration::ZERO, server, group: 0 };
         self.inner().nodes.insert(id, node);
         Arc::new(SimPort { net: Arc::clone(self), id, snapshot: Mutex::default() })
     }
@@ -134,6 +140,11 @@ impl SimNet {
 
     pub(crate) fn lie(&self, id: NodeId, lie: Option<Lie>) {
         self.change(id, |node| node.lie = lie);
+    }
+
+    /// Every request takes it so much longer from now on.
+    pub(crate) fn slow(&self, id: NodeId, by: Duration) {
+        self.change(id, |node| node.slow = by);
     }
 
     /// Only nodes of one group can talk from now on.
@@ -200,7 +211,7 @@ impl SimNet {
             Some(node) if node.group != group => (true, false),
             Some(node) if node.hung => (false, true),
             Some(node) => match &node.handler {
-                Some(handler) => return Delivery::To(Arc::clone(handler), node.life, node.lie),
+                Some(handler) => return Delivery::To(Arc::clone(handler), node.life, node.lie, node.slow),
                 None => return Delivery::Refused,
             },
         };
@@ -235,6 +246,37 @@ impl SimNet {
                 inner.faults.count(Fault::Lied(Lie::Drops));
                 Response::Fetched(Vec::new())
             }
+            (Some(Lie::WrongBytes), Response::Audited(mut audited)) if audited.slices.iter().any(Option::is_some) => {
+                inner.faults.count(Fault::Lied(Lie::WrongBytes));
+                for slice in audited.slices.iter_mut().flatten() {
+                    let mut bytes = BytesMut::from(&slice[..]);
+                    bytes[0] ^= 1;
+                    *slice = bytes.freeze();
+                }
+                Response::Audited(audited)
+            }
+            (Some(Lie::Drops | Lie::ClaimsAll), Response::Audited(audited)) if !audited.slices.is_empty() => {
+                inner.faults.count(Fault::Lied(lie.unwrap_or(Lie::Drops)));
+                let slices = vec![None; audited.slices.len()];
+                Response::Audited(Audited { slices, ..audited })
+            }
+            (Some(Lie::ClaimsAll), Response::Fetched(parts)) if !parts.is_empty() => Response::Fetched(Vec::new()),
+            (Some(Lie::ClaimsAll), Response::Held(sets)) => Response::Held(vec![IndexSet::below(48); sets.len()]),
+            (Some(Lie::ForgesIntents), Response::Intended(yields)) => {
+                inner.faults.count(Fault::Lied(Lie::ForgesIntents));
+                Response::Intended(vec![false; yields.len()])
+            }
+            (Some(Lie::Space), Response::Info(info)) => Response::Info(FarmerInfo { free_bytes: u64::MAX, ..info }),
+            (Some(Lie::Space), Response::Offered(answers)) => {
+                inner.faults.count(Fault::Lied(Lie::Space));
+                Response::Offered(answers.iter().map(|_| OfferAnswer::Full).collect())
+            }
+            (Some(Lie::StaleLocators), Response::Located(entries)) if entries.iter().any(Option::is_some) => {
+                inner.faults.count(Fault::Lied(Lie::StaleLocators));
+                let first = &inner.first_locators;
+                let stale = |locator: Locator| first.get(&locator.chunk()).cloned().unwrap_or(locator);
+                Response::Located(entries.into_iter().map(|entry| entry.map(stale)).collect())
+            }
             (Some(Lie::HidesLocators), Response::Located(entries)) if entries.iter().any(Option::is_some) => {
                 inner.faults.count(Fault::Lied(Lie::HidesLocators));
                 Response::Located(vec![None; entries.len()])
@@ -244,6 +286,9 @@ impl SimNet {
             }
             (_, response) => {
                 if let Response::Located(entries) = &response {
+                    for locator in entries.iter().flatten() {
+                        inner.first_locators.entry(locator.chunk()).or_insert_with(|| locator.clone());
+                    }
                     let seen = entries.iter().flatten().map(|locator| locator.encode().to_vec());
                     inner.seen_locators.extend(seen);
                 }
@@ -285,6 +330,16 @@ fn back_through_the_wire(frame: &Frame) -> Option<Response> {
     }
 }
 
+/// A node in the trace: enough of its id to tell it from others, and cheap.
+struct Short(NodeId);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0.0;
+        write!(f, "{:08x}", u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
 impl SimPort {
     async fn exchange(&self, to: NodeId, request: &Request) -> Result<Response, NetworkError> {
         let lost = || async move {
@@ -294,13 +349,17 @@ impl SimPort {
         let frame = Frame::from(request);
         let Some(there) = self.net.travel(frame.len()) else { return lost().await };
         sleep(there).await;
-        let (handler, life, lie) = match self.net.deliver(self.id, to) {
-            Delivery::To(handler, life, lie) => (handler, life, lie),
+        let (handler, life, lie, slow) = match self.net.deliver(self.id, to) {
+            Delivery::To(handler, life, lie, slow) => (handler, life, lie, slow),
             Delivery::Refused => {
                 return Err(NetworkError::Unreachable { node: to, reason: "connection refused".into() });
             }
             Delivery::Lost => return lost().await,
         };
+        if slow > Duration::ZERO {
+            self.net.count(Fault::SlowDisk);
+            sleep(slow).await;
+        }
         let response = match through_the_wire(&frame, &*handler) {
             Some(Ok(request)) => handler.handle(self.id, request).await,
             Some(Err(refusal)) => Response::Refused(refusal),
@@ -330,7 +389,7 @@ impl Network for SimPort {
             Ok(_) => "ok",
             Err(_) => "failed",
         };
-        self.net.record(format_args!("{} > {to} {what} {outcome}", self.id));
+        self.net.record(format_args!("{} > {} {what} {outcome}", Short(self.id), Short(to)));
         result
     }
 

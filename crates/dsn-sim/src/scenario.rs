@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use dsn_client::{ClientOptions, NoProgress, PutOptions, PutReport, input::MemoryInput, output::MemoryOutput};
-use dsn_core::{node_id::NodeId, redundancy::Class};
+use dsn_core::{hash::ChunkId, node_id::NodeId, redundancy::Class};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
@@ -46,6 +46,22 @@ pub enum Violation {
         failed: usize,
         /// Farmers that `put` said may fail.
         may_vanish: usize,
+    },
+    /// A farmer had signed for a piece that its disk did not have.
+    NotDurable {
+        /// The farmer.
+        farmer: NodeId,
+        /// The chunk.
+        chunk: ChunkId,
+    },
+    /// A chunk was still in want of repair long after the last fault.
+    NotRecovered {
+        /// Its file's place among the files of the scenario.
+        file: usize,
+        /// The chunk.
+        chunk: ChunkId,
+        /// Pieces on honest disks.
+        live: usize,
     },
 }
 

@@ -1,17 +1,20 @@
 //! A network of farmers and a client, on virtual time: what a scenario acts on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dsn_client::{Client, ClientOptions, ClientParts};
 use dsn_core::{
+    hash::ChunkId,
     identity::Identity,
+    index_set::IndexSet,
+    locator::Locator,
     network_name::NetworkName,
     node_id::NodeId,
-    ports::{Handler, InlineCompute, PieceStore},
+    ports::{Handler, InlineCompute, Network, Upkeep},
 };
-use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, UnlimitedDisk};
+use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, FarmerStatus, UnlimitedDisk, UpkeepOptions};
 use dsn_store::{FaultyStore, MemoryStore};
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     environment::SimEnvironment,
@@ -22,10 +25,16 @@ use crate::{
 struct SimFarmer {
     identity: Identity,
     disk: MemoryStore,
-    store: Arc<dyn PieceStore>,
+    store: Arc<dyn Upkeep>,
     environment: Arc<SimEnvironment>,
     reserved_bytes: u64,
-    running: Option<Arc<Farmer>>,
+    port: Arc<SimPort>,
+    running: Option<Running>,
+}
+
+struct Running {
+    farmer: Arc<Farmer>,
+    upkeep: JoinHandle<()>,
 }
 
 /// Farmers, a client, and the network between them.
@@ -36,6 +45,7 @@ pub struct World {
     client_identity: Identity,
     client_port: Arc<SimPort>,
     client_environment: Arc<SimEnvironment>,
+    upkeep: UpkeepOptions,
 }
 
 impl World {
@@ -44,6 +54,14 @@ impl World {
     /// # Panics
     /// Outside [`crate::run`].
     pub fn new(seed: u64, farmers: usize, reserved_bytes: u64, link: Link) -> Self {
+        Self::with_upkeep(seed, farmers, reserved_bytes, link, UpkeepOptions::default())
+    }
+
+    /// The same with farmers that look after things in this way.
+    ///
+    /// # Panics
+    /// Outside [`crate::run`].
+    pub fn with_upkeep(seed: u64, farmers: usize, reserved_bytes: u64, link: Link, upkeep: UpkeepOptions) -> Self {
         let start = Instant::now();
         let net = SimNet::new(seed, link, start);
         let client = Identity::from_seed(*blake3::hash(&[b"client", &seed.to_le_bytes()[..]].concat()).as_bytes());
@@ -52,17 +70,17 @@ impl World {
         let name = "sim".parse().expect("a valid name");
         let farmers_of = BTreeMap::new();
         let mut world =
-            Self { net, name, farmers: farmers_of, client_identity: client, client_port, client_environment };
+            Self { net, name, farmers: farmers_of, client_identity: client, client_port, client_environment, upkeep };
         for nth in 0..farmers as u64 {
             let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
             let identity = Identity::from_seed(*secret.as_bytes());
             let environment =
                 Arc::new(SimEnvironment::new(start, seed ^ (nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let disk = MemoryStore::new();
-            let store: Arc<dyn PieceStore> = Arc::new(disk.clone());
+            let store: Arc<dyn Upkeep> = Arc::new(disk.clone());
             let id = identity.node_id();
-            world.net.join(id, true);
-            let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, running: None };
+            let port = world.net.join(id, true);
+            let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, port, running: None };
             world.farmers.insert(id, farmer);
             world.start(id);
         }
@@ -96,16 +114,20 @@ impl World {
             identity: farmer.identity.clone(),
             network_name: self.name.clone(),
         };
-        let running = Arc::new(Farmer::new(parts, FarmerOptions::lending(farmer.reserved_bytes)));
+        farmer.disk.reopen();
+        let options = FarmerOptions { upkeep: self.upkeep.clone(), ..FarmerOptions::lending(farmer.reserved_bytes) };
+        let running = Arc::new(Farmer::new(parts, options));
         self.net.start(id, Arc::clone(&running) as Arc<dyn Handler>);
-        farmer.running = Some(running);
+        let upkeep = Arc::clone(&running).look_after(Arc::clone(&farmer.port) as Arc<dyn Network>);
+        farmer.running = Some(Running { farmer: running, upkeep: tokio::task::spawn_local(upkeep) });
     }
 
     fn stop(&mut self, id: NodeId, fault: Fault) {
         self.net.stop(id);
         self.net.record(format_args!("{fault:?} {id}"));
         if let Some(running) = self.farmers.get_mut(&id).and_then(|farmer| farmer.running.take()) {
-            running.stop();
+            running.upkeep.abort();
+            running.farmer.stop();
             self.net.count(fault);
         }
     }
@@ -121,6 +143,30 @@ impl World {
         if let Some(farmer) = self.farmers.get(&id) {
             farmer.disk.lose_everything();
         }
+    }
+
+    /// The farmer stops, and comes back at once with an empty disk.
+    pub fn wipe(&mut self, id: NodeId) {
+        self.stop(id, Fault::Wipe);
+        if let Some(farmer) = self.farmers.get(&id) {
+            farmer.disk.lose_everything();
+        }
+        self.start(id);
+    }
+
+    /// A farmer that is away will be for longer than the grace.
+    pub fn count_return(&self) {
+        self.net.count(Fault::Return);
+    }
+
+    /// What lies readable on a farmer's disk, whether it runs or not.
+    pub fn on_disk(&self, id: NodeId) -> Vec<(ChunkId, IndexSet)> {
+        self.farmers.get(&id).map(|farmer| farmer.disk.list_sound()).unwrap_or_default()
+    }
+
+    /// What a running farmer says of itself.
+    pub fn status(&self, id: NodeId) -> Option<FarmerStatus> {
+        self.farmers.get(&id)?.running.as_ref().map(|running| running.farmer.status())
     }
 
     /// A crashed farmer comes back with its disk.
@@ -140,6 +186,24 @@ impl World {
     /// The farmer lies from now on, or no longer.
     pub fn lie(&mut self, id: NodeId, lie: Option<Lie>) {
         self.net.lie(id, lie);
+    }
+
+    /// The farmer takes so much longer over every request from now on.
+    pub fn slow(&mut self, id: NodeId, by: Duration) {
+        self.net.slow(id, by);
+    }
+
+    /// The farmer's clock is wrong by so much from now on.
+    pub fn skew(&mut self, id: NodeId, secs: i64) {
+        if let Some(farmer) = self.farmers.get(&id) {
+            farmer.environment.skew(secs);
+            self.net.count(Fault::ClockSkew);
+        }
+    }
+
+    /// The locators a farmer keeps.
+    pub fn locators_of(&self, id: NodeId) -> Vec<Locator> {
+        self.farmers.get(&id).map(|farmer| farmer.disk.list_locators()).unwrap_or_default()
     }
 
     /// Cuts these farmers off from everybody else, or joins them again.
