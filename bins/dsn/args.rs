@@ -1,16 +1,18 @@
-//! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs` and
-//! `args/files.rs`. Parsed here, understood where it is used.
+//! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
+//! `args/files.rs` and `args/model.rs`. Parsed here, understood where it is used.
 
 mod farmers;
 mod files;
+mod model;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
-    farmers::{Demo, Devnet, Farm, Status},
-    files::{Cat, Get, Put, Stat},
+    farmers::{Demo, Devnet, Drain, Farm, Status},
+    files::{Cat, Get, Put, Repair, Rm, Stat},
+    model::Sim,
 };
 
 /// Store a file on a network of farmers and get it back, bit for bit, while machines fail.
@@ -76,10 +78,18 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Ask the holders of a file how it fares
     Stat(Stat),
+    /// Bring a file back to its full redundancy now
+    Repair(Repair),
+    /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
+    Rm(Rm),
+    /// Move everything off the farmer that runs in this folder, so that it can go
+    Drain(Drain),
     /// Show the farmer that runs in this folder
     Status(Status),
     /// Show the nodes of the network
     Peers,
+    /// Play years of a large network as a model: what is lost, what repair costs
+    Sim(Sim),
     /// Show this folder's identities
     Id,
     /// Show every setting, its value and where it comes from

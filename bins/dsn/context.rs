@@ -1,14 +1,17 @@
 //! What every command starts from: the folder and the settings.
 
-use std::{fmt::Display, path::PathBuf};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
-use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Origin, Settings};
+use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Origin, Settings, parse_span};
 use dsn_core::network_name::{NetworkName, NetworkNameError};
 
 use crate::{
     args::{Args, Command},
     folder::Folder,
 };
+
+/// How long a file is kept in an open network, unless it is renewed.
+const OPEN_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The folder, the settings, and how to answer.
 pub(crate) struct Context {
@@ -41,6 +44,18 @@ impl Context {
         name.map_err(|error: NetworkNameError| self.misunderstood(Key::NetworkName, error))
     }
 
+    /// A setting that is a length of time.
+    pub(crate) fn span(&self, key: Key) -> Result<Duration, Failure> {
+        parse_span(self.settings.text(key)).map_err(|error| self.misunderstood(key, error))
+    }
+
+    /// How long files are kept when nobody says otherwise; none: without end.
+    pub(crate) fn usual_ttl(&self) -> Result<Option<Duration>, Failure> {
+        let closed = self.settings.text(Key::NetworkClosed).parse::<bool>();
+        let closed = closed.map_err(|_| self.misunderstood(Key::NetworkClosed, "neither true nor false"))?;
+        Ok((!closed).then_some(OPEN_TTL))
+    }
+
     /// A setting that makes no sense: what is wrong with it, and where it was set.
     pub(crate) fn misunderstood(&self, key: Key, error: impl Display) -> Failure {
         let failure = Failure::new(Exit::Configuration, format!("{}: {error}", key.name()));
@@ -68,6 +83,7 @@ fn flags(args: &Args) -> Layer {
             set(Key::FarmStorage, farm.storage.clone());
             set(Key::FarmListen, list(&farm.listen));
             set(Key::FarmDiskReserve, farm.disk_reserve.clone());
+            set(Key::FarmAbsentGrace, farm.absent_grace.clone());
         }
         Command::Put(put) => set(Key::PutRedundancy, put.redundancy.clone()),
         _ => {}

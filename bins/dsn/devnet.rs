@@ -1,7 +1,7 @@
 //! `dsn devnet`: farmers on this machine until Ctrl-C. A farmer that dies stays dead; started again in the same folder, the
 //! same farmers go on with their data.
 
-use dsn_cli::{Exit, Failure, Key, note, parse_size, print_json, print_line};
+use dsn_cli::{Exit, Failure, Key, note, parse_size, parse_span, print_json, print_line};
 use serde_json::json;
 
 use crate::{args::Devnet, context::Context, fleet, interrupt::Interrupts};
@@ -11,12 +11,16 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
     for size in [Some(&args.storage), args.disk_reserve.as_ref()].into_iter().flatten() {
         parse_size(size).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     }
+    if let Some(grace) = &args.absent_grace {
+        parse_span(grace).map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    }
     context.folder.open()?;
     let options = fleet::FleetOptions {
         root: context.folder.root().to_path_buf(),
         farmers: args.farmers,
         storage: args.storage.clone(),
         disk_reserve: args.disk_reserve.clone(),
+        absent_grace: args.absent_grace.clone(),
         network: context.settings.text(Key::NetworkName).to_owned(),
     };
     let mut members = interrupts.or(fleet::start(&options), "no farmer is left running").await?;

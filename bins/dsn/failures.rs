@@ -3,7 +3,7 @@
 use std::io;
 
 use dsn_cli::{Exit, Failure, human_bytes};
-use dsn_client::{GetError, PutError, StatError, input::InputError, output::OutputError};
+use dsn_client::{GetError, PutError, RepairError, StatError, input::InputError, output::OutputError};
 use dsn_core::ports::NetworkError;
 use dsn_net::NetError;
 
@@ -99,5 +99,17 @@ pub(crate) fn output(error: &OutputError) -> Failure {
 pub(crate) fn stat(error: &StatError) -> Failure {
     match error {
         StatError::Get(error) => get(error),
+    }
+}
+
+/// Of `dsn repair`.
+pub(crate) fn repair(error: &RepairError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        RepairError::NoLease => of(Exit::NotFound).hint("nobody wants the file kept any more; put it again"),
+        RepairError::NoRoom => of(Exit::NotEnough).hint("start more farmers, or lend more space"),
+        RepairError::Malformed => of(Exit::Integrity).hint("whoever put this file made it wrong; put it again"),
+        RepairError::Get(error) => get(error),
+        RepairError::Network(error) => network(error),
     }
 }

@@ -5,7 +5,7 @@ mod questions;
 mod start;
 mod store;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dsn_cli::{Failure, Key, try_print_line};
 use dsn_core::ports::Network;
@@ -20,11 +20,15 @@ use crate::{
     context::Context,
     control::{self, RunningFarmer},
     interrupt::Interrupts,
+    owned::Owned,
     session,
 };
 
 /// Peers are written down this often, for a farmer that is killed.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+
+/// Leases are looked at this often.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// Commands on this machine that are answered at once.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -71,6 +75,9 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
     let network = context.settings.text(Key::NetworkName);
     let mut stop = std::pin::pin!(stop);
     let mut remember = tokio::time::interval(REMEMBER_EVERY);
+    // Dropped with this function: what is going on is taken up again by the next start.
+    let mut upkeep = std::pin::pin!(Arc::clone(&running.farmer).look_after(Arc::new(running.node.clone())));
+    let mut renewal = std::pin::pin!(renew_leases(context, running));
     // Not one after the other: a command that says nothing must not keep the farmer from hearing that it should stop.
     let mut questions = FuturesUnordered::new();
     loop {
@@ -78,6 +85,8 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
             biased;
             () = &mut stop => break,
             Some(()) = questions.next() => {}
+            () = &mut upkeep => {}
+            () = &mut renewal => {}
             Some(stream) = questions::accept(control.as_ref()), if questions.len() < QUESTIONS_AT_ONCE => {
                 questions.push(questions::serve(running, stream));
             }
@@ -88,6 +97,23 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
     }
     session::remember(context, network, &running.node).await;
     Ok(())
+}
+
+/// Renews the leases of what this folder's owner has put. Never ends.
+async fn renew_leases(context: &Context, running: &Running) {
+    let network = Arc::new(running.node.clone());
+    let owner = context.folder.key("owner.key");
+    let client = match owner.and_then(|owner| session::client(network, owner, context)) {
+        Ok(client) => client,
+        Err(failure) => {
+            tracing::warn!(error = failure.error, "leases of this folder are not renewed");
+            return std::future::pending().await;
+        }
+    };
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        Owned::renew(&context.folder, &client).await;
+    }
 }
 
 /// Waits for the end of standard input, when a parent holds its other end.

@@ -26,6 +26,7 @@ pub(crate) struct FleetOptions {
     pub(crate) farmers: u16,
     pub(crate) storage: String,
     pub(crate) disk_reserve: Option<String>,
+    pub(crate) absent_grace: Option<String>,
     pub(crate) network: String,
 }
 

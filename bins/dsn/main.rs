@@ -7,6 +7,7 @@ mod context;
 mod control;
 mod demo;
 mod devnet;
+mod drain;
 mod failures;
 mod farm;
 mod fleet;
@@ -17,10 +18,14 @@ mod interrupt;
 mod keys;
 mod man;
 mod meter;
+mod owned;
 mod peers;
 mod put;
+mod repair;
+mod rm;
 mod runtime;
 mod session;
+mod sim;
 mod stat;
 mod status;
 mod usage;
@@ -88,8 +93,12 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Get(get) => get::run(&context, &get).await,
             Command::Cat(cat) => get::run(&context, &cat.into()).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
+            Command::Repair(repair) => repair::run(&context, &repair).await,
+            Command::Rm(rm) => rm::run(&context, &rm).await,
+            Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
+            Command::Sim(sim) => sim::run(&context, &sim).await,
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),
             Command::Completions(shell) => man::completions(&shell),

@@ -1,8 +1,11 @@
 //! `dsn put`: stores a file, prints its CID, and says what may fail from now on.
 
-use std::{path::Path, time::Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, print_json, print_line};
+use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, parse_span, print_json, print_line};
 use dsn_client::{
     PutOptions, PutReport, Safety,
     input::{FileInput, Input, PipeInput},
@@ -10,7 +13,9 @@ use dsn_client::{
 use dsn_core::redundancy::{Class, ParseClassError};
 use serde::Serialize;
 
-use crate::{args::Put, context::Context, failures, interrupt::Interrupts, meter::PutMeter, session::Session};
+use crate::{
+    args::Put, context::Context, failures, interrupt::Interrupts, meter::PutMeter, owned::Owned, session::Session,
+};
 
 #[derive(Serialize)]
 struct PutJson {
@@ -30,12 +35,13 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let class = class(context)?;
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
+    let ttl = ttl(context, args)?;
     let mut input = open(&args.path)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = PutMeter::new(context.json);
     let put = async {
-        let put = session.client.put(&mut *input, PutOptions { class, safety }, &meter).await;
+        let put = session.client.put(&mut *input, PutOptions { class, safety, ttl }, &meter).await;
         put.map_err(|error| failures::put(&error))
     };
     let done = interrupts.or(put, "run the same command again: what is stored is not sent twice").await;
@@ -43,6 +49,11 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     session.close(context).await;
     let report = done?;
     let seconds = started.elapsed().as_secs_f64();
+    // An end that was asked for stays; the usual one is put off as long as a farmer runs in this folder.
+    let renewed = ttl.filter(|_| args.ttl.is_none());
+    if let Err(failure) = Owned::note(&context.folder, report.cid, renewed) {
+        tracing::warn!(error = failure.error, "a farmer in this folder will not renew the file's lease");
+    }
     if context.json {
         print_json(&json(&report, seconds));
     } else {
@@ -61,6 +72,14 @@ fn class(context: &Context) -> Result<Class, Failure> {
         if by_flag { Failure { exit: Exit::Usage, ..failure } } else { failure }
     };
     context.settings.text(key).parse().map_err(wrong)
+}
+
+/// How long to keep the file; none: without end.
+fn ttl(context: &Context, args: &Put) -> Result<Option<Duration>, Failure> {
+    match &args.ttl {
+        Some(ttl) => parse_span(ttl).map(Some).map_err(|error| Failure::of(Exit::Usage, &error)),
+        None => context.usual_ttl(),
+    }
 }
 
 fn open(path: &Path) -> Result<Box<dyn Input>, Failure> {

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use dsn_cli::{Failure, Key};
 use dsn_client::{Client, ClientOptions, ClientParts};
-use dsn_core::{identity::Identity, node_id::NodeId, ports::NoService};
+use dsn_core::{
+    identity::Identity,
+    node_id::NodeId,
+    ports::{Network, NoService},
+};
 use dsn_net::{NetOptions, Node};
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +84,18 @@ pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
     }
 }
 
+/// A client of this owner on a network.
+pub(crate) fn client(network: Arc<dyn Network>, owner: Identity, context: &Context) -> Result<Client, Failure> {
+    let parts = ClientParts {
+        network,
+        compute: Arc::new(ThreadCompute::new()),
+        environment: Arc::new(SystemEnvironment),
+        owner,
+        network_name: context.network_name()?,
+    };
+    Ok(Client::new(parts, ClientOptions::default()))
+}
+
 impl Session {
     /// Starts a node and a client on it.
     pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
@@ -95,14 +111,7 @@ impl Session {
             ..NetOptions::new(Identity::from_seed(seed), context.network_name()?)
         };
         let node = Node::start(options, Arc::new(NoService)).await.map_err(|error| failures::net(&error))?;
-        let parts = ClientParts {
-            network: Arc::new(node.clone()),
-            compute: Arc::new(ThreadCompute::new()),
-            environment: Arc::new(SystemEnvironment),
-            owner,
-            network_name: context.network_name()?,
-        };
-        let client = Client::new(parts, ClientOptions::default());
+        let client = client(Arc::new(node.clone()), owner, context)?;
         Ok(Self { client, node, network: context.settings.text(Key::NetworkName).to_owned() })
     }
 

@@ -1,7 +1,8 @@
 //! `dsn stat`: how a file fares, by asking its holders now.
 
 use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
-use dsn_client::{Health, StatReport};
+use dsn_client::StatReport;
+use dsn_core::repair::Health;
 use serde::Serialize;
 
 use crate::{args::Stat, context::Context, failures, get::parse_cid, interrupt::Interrupts, session::Session};
@@ -18,6 +19,7 @@ struct StatJson {
     farmers: usize,
     may_vanish: usize,
     health: &'static str,
+    loss_per_year: f64,
 }
 
 fn word(health: Health) -> &'static str {
@@ -59,6 +61,7 @@ fn tell(context: &Context, report: &StatReport) {
             farmers: report.farmers,
             may_vanish: report.may_vanish,
             health,
+            loss_per_year: report.loss_per_year,
         });
     }
     let rows = [
@@ -69,6 +72,7 @@ fn tell(context: &Context, report: &StatReport) {
         ("farmers", report.farmers.to_string()),
         ("may vanish", format!("any {}", report.may_vanish)),
         ("health", health.to_owned()),
+        ("loss a year", format!("{:.0e}, for farmers that live a year and repair within a day", report.loss_per_year)),
     ];
     rows.iter().for_each(|(name, value)| print_line(&format!("{name:<14} {value}")));
 }

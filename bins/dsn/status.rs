@@ -26,6 +26,13 @@ pub(crate) struct StatusJson {
     received_bytes: u64,
     served_bytes: u64,
     damaged_pieces: u64,
+    healed_pieces: u64,
+    scrubbed_pieces: u64,
+    audits_passed: u64,
+    audits_failed: u64,
+    repairs: u64,
+    repair_queue: usize,
+    repair_bytes: u64,
     listen: Vec<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     count: Option<SpaceCount>,
@@ -83,6 +90,13 @@ impl StatusJson {
             received_bytes: status.received_bytes,
             served_bytes: status.served_bytes,
             damaged_pieces: status.damaged_pieces,
+            healed_pieces: status.healed_pieces,
+            scrubbed_pieces: status.scrubbed_pieces,
+            audits_passed: status.audits_passed,
+            audits_failed: status.audits_failed,
+            repairs: status.repairs,
+            repair_queue: status.repair_queue,
+            repair_bytes: status.repair_bytes,
             listen,
             count: None,
         }
@@ -90,6 +104,11 @@ impl StatusJson {
 
     pub(crate) fn with(self, count: SpaceCount) -> Self {
         Self { count: Some(count), ..self }
+    }
+
+    fn repairs_shown(&self) -> String {
+        let moved = human_bytes(self.repair_bytes);
+        format!("{} since the start ({moved}), {} chunks wait", self.repairs, self.repair_queue)
     }
 
     fn print(&self) {
@@ -103,7 +122,10 @@ impl StatusJson {
             ("peers", self.peers.to_string()),
             ("received", format!("{} since the start", human_bytes(self.received_bytes))),
             ("served", format!("{} since the start", human_bytes(self.served_bytes))),
-            ("damaged", format!("{} pieces since the start", self.damaged_pieces)),
+            ("damaged", format!("{} pieces since the start, {} healed", self.damaged_pieces, self.healed_pieces)),
+            ("scrubbed", format!("{} pieces since the start", self.scrubbed_pieces)),
+            ("audits", format!("{} passed, {} failed since the start", self.audits_passed, self.audits_failed)),
+            ("repairs", self.repairs_shown()),
             ("listening on", self.listen.join(" ")),
         ]);
         rows.iter().for_each(|(name, value)| print_line(&format!("{name:<13} {value}")));
@@ -111,7 +133,7 @@ impl StatusJson {
 }
 
 /// No farmer runs in the folder.
-fn no_farmer(context: &Context) -> Failure {
+pub(crate) fn no_farmer(context: &Context) -> Failure {
     Failure::new(Exit::Network, format!("no farmer runs in {}", context.folder.root().display()))
         .hint("start one with `dsn farm --storage SIZE`, or name its folder with --dir DIR")
 }

@@ -63,7 +63,7 @@ fn what_works_is_told_in_few_words() {
         &format!(
             "cid            {cid}\nsize           3.1 MB (3145728 bytes)\nchunks         2\n\
              weakest chunk  [..] of [..] pieces live, 16 needed\nfarmers        5\nmay vanish     any 2\n\
-             health         healthy"
+             health         healthy\nloss a year    [..], for farmers that live a year and repair within a day"
         ),
         "",
     );
@@ -72,7 +72,9 @@ fn what_works_is_told_in_few_words() {
         &farmer("status"),
         "peer id       12D3Koo[..]\nlent          10.7 GB\nused          [..] in [..] pieces\nfree          [..]\n\
          locators      [..]\npeers         [..]\nreceived      [..] since the start\nserved        [..] since the start\n\
-         damaged       0 pieces since the start\nlistening on  /ip4/127.0.0.1/tcp/[..] /ip4/127.0.0.1/udp/[..]/quic-v1/p2p/[..]",
+         damaged       0 pieces since the start, 0 healed\nscrubbed      [..] pieces since the start\n\
+         audits        [..] passed, 0 failed since the start\nrepairs       0 since the start (0 B), 0 chunks wait\n\
+         listening on  /ip4/127.0.0.1/tcp/[..] /ip4/127.0.0.1/udp/[..]/quic-v1/p2p/[..]",
         "",
     );
     let peers = farmer("peers");
@@ -96,7 +98,7 @@ fn what_works_is_told_as_json() {
     );
     assert_eq!(
         keys(&json(&["stat", "--json", cid])),
-        "bytes chunks cid farmers health k live_max live_min may_vanish placed"
+        "bytes chunks cid farmers health k live_max live_min loss_per_year may_vanish placed"
     );
     let piped = output(network.dsn().args(["cat", "--json", cid]));
     assert_eq!(piped.stdout, fs::read(&file).unwrap(), "the bytes and nothing else");

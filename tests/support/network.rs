@@ -30,6 +30,7 @@ pub(crate) struct TestNetwork {
     pub(crate) farmers: Vec<TestFarmer>,
     pub(crate) folder: TempDir,
     devnet: Child,
+    settings: Vec<(&'static str, &'static str)>,
 }
 
 /// `dsn` without anything of this machine's settings.
@@ -69,13 +70,24 @@ impl TestNetwork {
     }
 
     pub(crate) fn lending(farmers: usize, storage: &str) -> Self {
+        Self::with(farmers, storage, &[])
+    }
+
+    /// Farmers that wait only so long for one that is silent, with these settings in their environment.
+    pub(crate) fn with(farmers: usize, storage: &str, settings: &[(&'static str, &'static str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = dsn(&folder.path().join("net"));
         command.args(["devnet", "--json", "--disk-reserve", "16MiB", "--storage", storage]);
+        for (name, value) in settings {
+            match *name {
+                "DSN_ABSENT_GRACE" => command.args(["--absent-grace", value]),
+                _ => command.env(name, value),
+            };
+        }
         command.args(["--farmers", &farmers.to_string()]).stdout(Stdio::piped());
         let mut devnet = command.spawn().expect("devnet starts");
         let mut lines = BufReader::new(devnet.stdout.take().expect("piped")).lines();
-        let mut network = Self { farmers: Vec::new(), folder, devnet };
+        let mut network = Self { farmers: Vec::new(), folder, devnet, settings: settings.to_vec() };
         loop {
             let line = json_of(&lines.next().expect("devnet says ready").expect("readable"));
             match line["event"].as_str() {
@@ -157,6 +169,7 @@ impl TestNetwork {
         let mut command = dsn(&farmer.dir);
         command.args(["farm", "--json", "--storage", "10GiB", "--disk-reserve", "16MiB"]);
         command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", &bootstrap]).stdout(Stdio::piped());
+        command.envs(self.settings.iter().copied());
         let mut child = command.spawn().expect("the farmer starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");

@@ -19,6 +19,9 @@ pub(crate) struct Devnet {
     /// Space each of them leaves free on the disk
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_reserve: Option<String>,
+    /// How long a silent farmer still counts, such as 30s, before what it held is repaired
+    #[arg(long, value_name = "DUR")]
+    pub(crate) absent_grace: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -32,6 +35,9 @@ pub(crate) struct Farm {
     /// Space to leave free on the disk (default: 5 % of it, at least 2 GiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_reserve: Option<String>,
+    /// How long a silent farmer still counts before what it held is repaired (default: 24h)
+    #[arg(long, value_name = "DUR")]
+    pub(crate) absent_grace: Option<String>,
     /// End when standard input does: for a parent process that may be killed
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,
@@ -42,4 +48,14 @@ pub(crate) struct Status {
     /// Count everything in the store and compare; takes as long as reading all of it
     #[arg(long)]
     pub(crate) verify_space: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// Take pieces again; what was copied stays where it is
+    #[arg(long)]
+    pub(crate) cancel: bool,
+    /// Do not wait for the end
+    #[arg(long, conflicts_with = "cancel")]
+    pub(crate) no_wait: bool,
 }

@@ -12,6 +12,10 @@ pub(crate) struct Put {
     /// Store even if no machine may fail
     #[arg(long)]
     pub(crate) allow_unsafe: bool,
+    /// How long to keep it, such as 30d (default: 90d, renewed by a farmer running in this folder; without end in a
+    /// closed network)
+    #[arg(long, value_name = "DUR")]
+    pub(crate) ttl: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +47,18 @@ impl From<Cat> for Get {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stat {
+    /// The file's CID
+    pub(crate) cid: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Repair {
+    /// The file's CID
+    pub(crate) cid: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
     /// The file's CID
     pub(crate) cid: String,
 }

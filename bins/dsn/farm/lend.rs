@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dsn_cli::{Exit, Failure, Key, human_bytes, parse_size};
-use dsn_farmer::{Disk, FarmerOptions};
+use dsn_farmer::{Disk, FarmerOptions, UpkeepOptions};
 
 use crate::{context::Context, folder::Folder};
 
@@ -44,7 +44,18 @@ pub(super) fn options(context: &Context) -> Result<FarmerOptions, Failure> {
     Ok(FarmerOptions {
         disk_reserve_bytes: size(context, Key::FarmDiskReserve)?.unwrap_or(usual_reserve),
         domain: context.settings.text(Key::FarmDomain).to_owned(),
+        upkeep: upkeep(context)?,
         ..FarmerOptions::lending(reserved_bytes)
+    })
+}
+
+/// How it looks after things.
+fn upkeep(context: &Context) -> Result<UpkeepOptions, Failure> {
+    Ok(UpkeepOptions {
+        scrub_secs: context.span(Key::FarmScrub)?.as_secs(),
+        trash_secs: context.span(Key::FarmTrash)?.as_secs(),
+        repair_bytes_per_sec: size(context, Key::FarmRepairRate)?.unwrap_or_default().max(1),
+        ..UpkeepOptions::with_grace(context.span(Key::FarmAbsentGrace)?.as_secs())
     })
 }
 

@@ -6,6 +6,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::Running;
 use crate::{
     control,
+    drain::{self, DrainJson},
     peers::PeerJson,
     status::{self, SpaceCount, StatusAnswer, StatusJson},
 };
@@ -27,6 +28,7 @@ async fn answer(running: &Running, question: &str) -> String {
     match question {
         status::QUESTION => serde_json::to_string(&status_now(running).await),
         status::COUNT_QUESTION => serde_json::to_string(&counted(running).await),
+        drain::START | drain::CANCEL | drain::STATE => serde_json::to_string(&drained(running, question)),
         "peers" => {
             let known = running.node.known_nodes().await.unwrap_or_default();
             serde_json::to_string(&known.into_iter().map(PeerJson::from).collect::<Vec<_>>())
@@ -34,6 +36,22 @@ async fn answer(running: &Running, question: &str) -> String {
         _ => Ok("null".to_owned()),
     }
     .expect("numbers and texts are JSON")
+}
+
+/// Begins or ends a drain, and says how far it is.
+fn drained(running: &Running, question: &str) -> DrainJson {
+    match question {
+        drain::START => {
+            running.set_draining(true);
+            running.farmer.drain();
+        }
+        drain::CANCEL => {
+            running.set_draining(false);
+            running.farmer.cancel_drain();
+        }
+        _ => {}
+    }
+    running.farmer.drain_state().into()
 }
 
 async fn status_now(running: &Running) -> StatusJson {

@@ -1,6 +1,6 @@
 //! Puts a farmer together: its store, its ports, its node. Not here: what it does once it runs.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use dsn_cli::{Failure, Key};
 use dsn_core::identity::Identity;
@@ -23,6 +23,18 @@ pub(super) struct Running {
     pub(super) store: RocksStore,
     /// Held by whoever has everything counted.
     pub(super) counting: tokio::sync::Mutex<()>,
+    /// Exists while everything is to be moved off, so that a restart goes on with it.
+    draining: PathBuf,
+}
+
+impl Running {
+    /// Remembers whether everything is to be moved off.
+    pub(super) fn set_draining(&self, wanted: bool) {
+        let done = if wanted { std::fs::write(&self.draining, "") } else { std::fs::remove_file(&self.draining) };
+        if let Err(error) = done.or_else(|error| if wanted { Err(error) } else { Ok(()) }) {
+            tracing::warn!(%error, "a restart will not go on with the drain");
+        }
+    }
 }
 
 /// Opens the store and starts the node; nothing is left running when that fails.
@@ -47,8 +59,12 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         network_name,
     };
     let farmer = Arc::new(Farmer::new(parts, options));
+    let draining = context.folder.path("draining");
+    if draining.exists() {
+        farmer.drain();
+    }
     match Node::start(net, Arc::clone(&farmer) as _).await {
-        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default() }),
+        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default(), draining }),
         Err(error) => {
             farmer.stop();
             store::close(&store).await;

@@ -62,11 +62,16 @@ fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::
     if let Some(reserve) = &options.disk_reserve {
         command.args(["--disk-reserve", reserve]);
     }
+    if let Some(grace) = &options.absent_grace {
+        command.args(["--absent-grace", grace]);
+    }
     if let Some(bootstrap) = bootstrap {
         command.args(["--bootstrap", bootstrap]);
     }
     // The children know each other; whatever this shell is set to is not theirs.
-    for variable in ["DSN_BOOTSTRAP", "DSN_LISTEN", "DSN_STORAGE", "DSN_DISK_RESERVE", "DSN_CONFIG", "DSN_DIR"] {
+    for variable in
+        ["DSN_BOOTSTRAP", "DSN_LISTEN", "DSN_STORAGE", "DSN_DISK_RESERVE", "DSN_CONFIG", "DSN_DIR", "DSN_ABSENT_GRACE"]
+    {
         command.env_remove(variable);
     }
     command.env("DSN_MDNS", "false");

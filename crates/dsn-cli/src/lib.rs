@@ -7,6 +7,7 @@ mod nearest;
 mod progress;
 mod settings;
 mod size;
+mod span;
 mod terminal;
 
 pub use failure::{Exit, Failure};
@@ -15,6 +16,7 @@ pub use nearest::nearest;
 pub use progress::{Bars, Phase};
 pub use settings::{ConfigFile, Key, Layer, Origin, Settings, SettingsError};
 pub use size::{ByteSizeError, human_bytes, parse_size};
+pub use span::{SpanError, human_span, parse_span};
 pub use terminal::{
     ReaderGone, note, print_json, print_line, print_raw, stderr_is_terminal, stdout_is_terminal, try_print_line,
 };

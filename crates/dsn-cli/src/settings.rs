@@ -30,6 +30,16 @@ pub enum Key {
     FarmDiskReserve,
     /// A farmer's failure-domain tag.
     FarmDomain,
+    /// Whether only members take part, so that files are kept without end.
+    NetworkClosed,
+    /// How long a silent farmer still counts.
+    FarmAbsentGrace,
+    /// Bytes a second that repair may move.
+    FarmRepairRate,
+    /// The time within which every piece is read again.
+    FarmScrub,
+    /// How long what nobody wants lies in the trash.
+    FarmTrash,
 }
 
 /// Where a value came from.
@@ -65,7 +75,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
@@ -75,6 +85,11 @@ impl Key {
         Self::FarmListen,
         Self::FarmDiskReserve,
         Self::FarmDomain,
+        Self::NetworkClosed,
+        Self::FarmAbsentGrace,
+        Self::FarmRepairRate,
+        Self::FarmScrub,
+        Self::FarmTrash,
     ];
 
     /// Its name in the file: `table.key`.
@@ -89,6 +104,11 @@ impl Key {
             Self::FarmListen => "farm.listen",
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
+            Self::NetworkClosed => "network.closed",
+            Self::FarmAbsentGrace => "farm.absent_grace",
+            Self::FarmRepairRate => "farm.repair_rate",
+            Self::FarmScrub => "farm.scrub",
+            Self::FarmTrash => "farm.trash",
         }
     }
 
@@ -104,6 +124,11 @@ impl Key {
             Self::FarmListen => "DSN_LISTEN",
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
+            Self::NetworkClosed => "DSN_CLOSED",
+            Self::FarmAbsentGrace => "DSN_ABSENT_GRACE",
+            Self::FarmRepairRate => "DSN_REPAIR_RATE",
+            Self::FarmScrub => "DSN_SCRUB",
+            Self::FarmTrash => "DSN_TRASH",
         }
     }
 
@@ -114,6 +139,11 @@ impl Key {
             Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
             Self::FarmListen => Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1"),
+            Self::NetworkClosed => Some("false"),
+            Self::FarmAbsentGrace => Some("24h"),
+            Self::FarmRepairRate => Some("4MiB"),
+            Self::FarmScrub => Some("30d"),
+            Self::FarmTrash => Some("7d"),
             Self::NetworkBootstrap | Self::FarmStorage | Self::FarmDiskReserve | Self::FarmDomain => None,
         }
     }

@@ -1,0 +1,102 @@
+//! Which files this folder's owner has put and until when they are to be kept, so that a farmer running here renews them.
+//! One line a file in the folder: its CID, and for how many seconds a lease is made each time. No file data.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use dsn_cli::{Exit, Failure};
+use dsn_client::{Client, Keep};
+use dsn_core::cid::Cid;
+
+use crate::folder::Folder;
+
+const FILE: &str = "owned";
+
+/// The files of an owner.
+#[derive(Debug, Default)]
+pub(crate) struct Owned(BTreeMap<String, Entry>);
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    ttl_secs: u64,
+    renewed_at: u64,
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Owned {
+    fn load(folder: &Folder) -> Self {
+        let text = std::fs::read_to_string(folder.path(FILE)).unwrap_or_default();
+        let entry = |line: &str| {
+            let mut words = line.split_whitespace();
+            let cid = words.next()?.to_owned();
+            Some((cid, Entry { ttl_secs: words.next()?.parse().ok()?, renewed_at: words.next()?.parse().ok()? }))
+        };
+        Self(text.lines().filter_map(entry).collect())
+    }
+
+    fn save(&self, folder: &Folder) -> Result<(), Failure> {
+        let line = |(cid, entry): (&String, &Entry)| format!("{cid} {} {}\n", entry.ttl_secs, entry.renewed_at);
+        let text: String = self.0.iter().map(line).collect();
+        let fresh = folder.path(&format!("{FILE}.new-{}", std::process::id()));
+        let written = std::fs::File::create(&fresh).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+        written
+            .and_then(|()| std::fs::rename(&fresh, folder.path(FILE)))
+            .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's files was not written"))
+    }
+
+    /// Changes the list; one command at a time.
+    fn change(folder: &Folder, work: impl FnOnce(&mut Self)) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::of(Exit::Disk, &error);
+        let lock = std::fs::File::create(folder.path("owned.lock")).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let mut owned = Self::load(folder);
+        work(&mut owned);
+        owned.save(folder)
+    }
+
+    /// A file was put, to be kept for so long; one without an end needs no renewing.
+    pub(crate) fn note(folder: &Folder, cid: Cid, ttl: Option<Duration>) -> Result<(), Failure> {
+        Self::change(folder, |owned| match ttl {
+            Some(ttl) => {
+                owned.0.insert(cid.to_string(), Entry { ttl_secs: ttl.as_secs(), renewed_at: now() });
+            }
+            None => drop(owned.0.remove(&cid.to_string())),
+        })
+    }
+
+    /// A file is given up.
+    pub(crate) fn forget(folder: &Folder, cid: Cid) -> Result<(), Failure> {
+        Self::change(folder, |owned| {
+            owned.0.remove(&cid.to_string());
+        })
+    }
+
+    /// Renews what is past half of its time. One that cannot be reached now is tried again the next time.
+    pub(crate) async fn renew(folder: &Folder, client: &Client) {
+        for (text, entry) in Self::load(folder).0 {
+            let is_due = entry.renewed_at.saturating_add(entry.ttl_secs / 2) <= now();
+            let Some(cid) = text.parse::<Cid>().ok().filter(|_| is_due) else { continue };
+            let ttl = Duration::from_secs(entry.ttl_secs);
+            match client.keep_file(cid, Keep::For(ttl)).await {
+                Ok(report) if report.confirmed * 2 > report.farmers => {
+                    let renewed = Self::change(folder, |owned| {
+                        // Given up meanwhile: not taken up again.
+                        owned.0.entry(text.clone()).and_modify(|entry| entry.renewed_at = now());
+                    });
+                    tracing::info!(%cid, farmers = report.confirmed, ok = renewed.is_ok(), "lease renewed");
+                }
+                Ok(report) => tracing::warn!(%cid, confirmed = report.confirmed, "a lease was renewed on few farmers"),
+                Err(error) => tracing::warn!(%cid, %error, "a lease was not renewed"),
+            }
+        }
+    }
+}
