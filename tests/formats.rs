@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64, path::PathBuf}
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
+    audit::{AuditItem, slice},
     chunk::{chunk_count, chunk_len},
     cid::Cid,
     descriptor::{Code, Descriptor},
@@ -17,18 +18,20 @@ use dsn_core::{
     hash::{ChunkId, Hash},
     identity::Identity,
     index_set::IndexSet,
+    lease::{Lease, LeaseBody},
     limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES},
     locator::{Locator, VerifiedLocator},
     manifest::{ChunkList, Manifest, level_for},
     network_name::NetworkName,
     node_id::{NodeId, Position, closest},
     placement::{Candidate, rendezvous},
+    ports::StoreMark,
     receipt::{Receipt, ReceiptBody, VerifiedReceipt},
     record::{FarmerRecord, RecordBody, Role},
     redundancy::Class,
     rpc::{
-        Commit, FarmerInfo, FetchedPart, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request,
-        Response, StorePart, Token, Want,
+        Audited, Commit, FarmerInfo, FetchedPart, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal,
+        Request, Response, StorePart, Token, Want,
         frame::{Frame, LENGTH_BYTES, RequestHead, ResponseHead, fetched_response, header_len, store_request},
     },
 };
@@ -150,6 +153,7 @@ fn objects() -> Vec<Vector> {
         of("manifest-list-1", Manifest::List(list(40 << 40)).encode(), manifest),
         of("receipt", receipt(&identity(1), &chunk, None).as_receipt().encode(), receipt_again),
         of("receipt-until", bound.as_receipt().encode(), receipt_again),
+        of("lease", lease().encode(), |bytes| Lease::decode(&bytes).expect(VALID).encode()),
         of("record", record().encode(), |bytes| FarmerRecord::decode(&bytes).expect(VALID).encode()),
         of("locator", locator().encode(), |bytes| Locator::decode(&bytes).expect(VALID).encode()),
     ]
@@ -184,6 +188,13 @@ fn response_again(bytes: Bytes) -> Bytes {
     written(&Frame::from(&response))
 }
 
+/// The word of the owner of the root chunk.
+fn lease() -> Lease {
+    let (owner, root) = (identity(3), Cid(root_chunk().descriptor.id()));
+    let until = Some(NOW + 90 * 86_400);
+    LeaseBody { network: network(), owner: owner.node_id(), root, issued: NOW, until }.sign(&owner).into_lease()
+}
+
 fn requests() -> Vec<Vector> {
     let (data, root) = (data_chunk(), root_chunk());
     let owner = OwnerProof::sign(&identity(3), PUT, identity(4).node_id());
@@ -200,17 +211,27 @@ fn requests() -> Vec<Vector> {
         ("request-offer", Request::Offer(Offer { put_id: PUT, owner, class: Class::High, chunks })),
         ("request-store", Request::Store(vec![part(0), part(47)])),
         ("request-fetch", Request::Fetch(vec![want(&data, IndexSet::below(16)), want(&root, IndexSet::one(0))])),
-        ("request-holds", Request::Holds(ids)),
-        ("request-commit", Request::Commit(Commit { put_id: PUT, owner, root: root_cid })),
+        ("request-holds", Request::Holds(ids.clone())),
+        ("request-commit", Request::Commit(Commit { put_id: PUT, owner, root: root_cid, leases: vec![] })),
+        (
+            "request-commit-leases",
+            Request::Commit(Commit { put_id: PUT, owner, root: root_cid, leases: vec![lease()] }),
+        ),
+        ("request-audit", Request::Audit(vec![AuditItem { chunk: ids[0], index: 47, group: 3 }])),
+        ("request-intend", Request::Intend(ids.clone())),
+        ("request-leases", Request::Leases(ids.clone())),
+        ("request-renew", Request::Renew(vec![lease()])),
+        ("request-compare", Request::Compare(vec![locator().mark()])),
     ]
     .map(|(name, request)| Vector { name, bytes: written(&Frame::from(&request)), again: request_again })
     .into()
 }
 
 fn responses() -> Vec<Vector> {
+    let mark = StoreMark { id: 7, opens: 2, losses: 1 };
     let (data, root) = (data_chunk(), root_chunk());
     let signed = receipt(&identity(1), &data.descriptor, None).into_receipt();
-    let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345 };
+    let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345, leaving: false };
     let answers = vec![
         OfferAnswer::Have(signed.clone()),
         OfferAnswer::Send { token: TOKEN, missing: IndexSet::below(4) },
@@ -235,6 +256,11 @@ fn responses() -> Vec<Vector> {
         ("response-fetch", Response::Fetched(vec![part(&data, 3), part(&root, 0)])),
         ("response-holds", Response::Held(vec![IndexSet::below(48), IndexSet::EMPTY])),
         ("response-commit", Response::Committed { chunks: 2 }),
+        ("response-audit", Response::Audited(Audited { mark, slices: vec![slice(data.pieces[3].bytes(), 0), None] })),
+        ("response-intend", Response::Intended(vec![true, false])),
+        ("response-leases", Response::Leased(vec![vec![lease()], vec![]])),
+        ("response-renew", Response::Renewed(vec![2, 0])),
+        ("response-compare", Response::Compared(vec![true, false])),
     ]
     .map(|(name, response)| Vector { name, bytes: written(&Frame::from(&response)), again: response_again })
     .into()

@@ -92,7 +92,11 @@ fn the_demo_tells_its_story_and_leaves_nothing_behind() {
     assert!(done.status.success(), "{}", network::shown(&done));
     let story = String::from_utf8(done.stdout).unwrap();
     let steps: Vec<&str> = story.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(steps, ["farmers", "put", "cid", "killed", "get", "compared"], "{story}");
+    assert_eq!(
+        steps,
+        ["farmers", "put", "cid", "killed", "get", "compared", "repaired", "killed", "get", "compared"],
+        "{story}"
+    );
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name == "data"), "{left:?}");
 }
