@@ -24,7 +24,7 @@ const AWAY: usize = 2;
 const BLOW_EVERY: Duration = Duration::from_secs(3);
 
 /// After a wipe or damage, the others get this long to make it good before the next.
-const HEAL: Duration = Duration::from_secs(20);
+const HEAL: Duration = Duration::from_secs(15);
 
 fn length() -> Duration {
     let secs = std::env::var("DSN_SOAK_SECS").map_or(60, |text| text.parse().expect("DSN_SOAK_SECS is a number"));
@@ -72,9 +72,10 @@ impl Soak {
         self.gets += 1;
     }
 
-    /// Something happens to a farmer.
+    /// Something happens to a farmer. Before a disk is struck, all are back.
     fn blow(&mut self) {
-        if self.away.len() >= AWAY {
+        let is_heavy = self.last_heavy.elapsed() > HEAL;
+        if self.away.len() >= AWAY || (is_heavy && !self.away.is_empty()) {
             let back = self.away.remove(0);
             return self.network.restart(back);
         }
@@ -84,21 +85,23 @@ impl Soak {
         }
         self.network.kill(victim);
         self.kills += 1;
+        if is_heavy {
+            self.strike_disk(victim);
+            self.last_heavy = Instant::now();
+            self.network.restart(victim);
+        } else {
+            self.away.push(victim);
+        }
+    }
+
+    /// Empties the disk of a farmer that is down, or damages it.
+    fn strike_disk(&mut self, victim: usize) {
         let store = self.network.farmers[victim].dir.join("store");
-        let is_calm = self.last_heavy.elapsed() > HEAL && self.away.is_empty();
-        match self.rng.random_range(0..4) {
-            0 if is_calm => {
-                std::fs::remove_dir_all(&store).expect("it was there");
-                self.wipes += 1;
-                self.last_heavy = Instant::now();
-                self.network.restart(victim);
-            }
-            1 if is_calm => {
-                self.damages += usize::from(damage(&store, &mut self.rng));
-                self.last_heavy = Instant::now();
-                self.network.restart(victim);
-            }
-            _ => self.away.push(victim),
+        if (self.wipes + self.damages).is_multiple_of(2) {
+            std::fs::remove_dir_all(&store).expect("it was there");
+            self.wipes += 1;
+        } else {
+            self.damages += usize::from(damage(&store, &mut self.rng));
         }
     }
 }
