@@ -148,6 +148,8 @@ fn a_farmer_that_lends_less_than_it_holds_starts_and_serves() {
     until("it warns", || farmer.said().contains("warning: ") && farmer.said().contains("only 1.0 MB lent"));
     assert_eq!(farmer.status()["free_bytes"], 0);
     let pieces = farmer.status()["pieces"].as_u64().unwrap();
+    // It has to be known to somebody else before the only one who knows it goes.
+    until("it has met both others", || farmer.status()["peers"] == 2);
     network.kill(1);
     network.get_same(&cid, &file);
     assert!(farmer.status()["served_bytes"].as_u64().unwrap() > 0, "{}", farmer.status());
