@@ -125,6 +125,8 @@ fn what_one_owner_gives_up_stays_for_the_other_and_goes_when_nobody_wants_it() {
     assert!(other(&["put", &both.to_string_lossy()]).status.success());
     let stranger = other(&["rm", &own]);
     assert_eq!(stranger.status.code(), Some(6), "only the owner gives up: {}", shown(&stranger));
+    let fresh = output(network.dsn().env("DSN_DIR", network.path("fresh")).args(["rm", &own]));
+    assert_eq!(fresh.status.code(), Some(6), "a folder that never put anything: {}", shown(&fresh));
     for file in [&cid, &own] {
         let done = output(network.dsn().args(["rm", "--json", file]));
         assert_eq!(json(&done)["released"], 5, "{}", shown(&done));

@@ -75,6 +75,9 @@ impl Owned {
 
     /// A file is given up.
     pub(crate) fn forget(folder: &Folder, cid: Cid) -> Result<(), Failure> {
+        if !folder.path(FILE).exists() {
+            return Ok(());
+        }
         Self::change(folder, |owned| {
             owned.0.remove(&cid.to_string());
         })
