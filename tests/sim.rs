@@ -6,7 +6,7 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-use dsn_client::{ClientOptions, NoProgress, PutOptions, input::MemoryInput};
+use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, input::MemoryInput};
 use dsn_sim::{EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, World, endure, run, run_scenario};
 
 /// Every tenth seed plays in a network of a hundred.
@@ -144,4 +144,26 @@ fn a_file_of_equal_chunks_can_be_put_and_put_again() {
         puts
     });
     assert_eq!((puts[0].cid, puts[1].wire_bytes), (puts[1].cid, 0));
+}
+
+/// A farmer that was away when a file was given up must not bring it back.
+#[test]
+fn a_newer_word_of_the_owner_counts_whoever_is_asked_first() {
+    run(async {
+        let mut world = World::new(1, 12, 1 << 30, Link::default());
+        let client = world.client(ClientOptions::default());
+        let mut input = MemoryInput::new(vec![7; 1000].into());
+        let cid = client.put(&mut input, PutOptions::default(), &NoProgress).await.expect("nothing fails here").cid;
+        let holders: Vec<_> =
+            world.farmers().into_iter().filter(|node| world.on_disk(*node).iter().any(|(c, _)| *c == cid.0)).collect();
+        let (last, others) = holders.split_last().expect("every farmer has a copy");
+        world.crash(*last);
+        // Of two words of one second the one that keeps the file counts.
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        client.keep_file(cid, Keep::NoLonger).await.expect("the others answer");
+        world.restart(*last);
+        assert_eq!(client.leases_of(cid.0, [*last]).await.len(), 1, "it has not heard of it");
+        let asked = others[..3].iter().chain([last]).copied();
+        assert!(client.leases_of(cid.0, asked).await.is_empty(), "given up is given up");
+    });
 }

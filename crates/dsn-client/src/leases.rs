@@ -35,6 +35,11 @@ const LEASE_WAVE: usize = 3;
 /// Farmers told at once.
 const TOLD_AT_ONCE: usize = 16;
 
+/// Of two words of an owner about a file the one issued later counts; of two of one second, that which keeps it longer.
+fn rank(lease: &VerifiedLease) -> (u64, u64) {
+    (lease.body().issued, lease.body().until.unwrap_or(u64::MAX))
+}
+
 /// What a word about a file's lease came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseReport {
@@ -120,27 +125,28 @@ impl Client {
         false
     }
 
-    /// The leases of a chunk that hold now, from holders of it.
+    /// The leases of a chunk that hold now, from holders of it: the newest word of each owner, whoever said it.
     pub async fn leases_of(&self, chunk: ChunkId, holders: impl IntoIterator<Item = NodeId>) -> Vec<VerifiedLease> {
         let holders: Vec<NodeId> = holders.into_iter().collect();
+        let mut newest: BTreeMap<(NodeId, Cid), VerifiedLease> = BTreeMap::new();
         for wave in holders.chunks(LEASE_WAVE) {
             let asked = wave.iter().map(|node| self.network().request(*node, Request::Leases(vec![chunk])));
-            let mut leases: BTreeMap<_, VerifiedLease> = BTreeMap::new();
             for answer in futures::future::join_all(asked).await {
                 let Ok(Response::Leased(of_chunks)) = answer else { continue };
-                let verified = of_chunks.into_iter().flatten().filter_map(|lease| self.valid(lease));
-                for lease in verified {
-                    let key = (lease.body().owner, lease.body().root);
-                    let known = leases.get(&key).map_or(0, |known| known.body().issued);
-                    if known <= lease.body().issued {
-                        leases.insert(key, lease);
+                // One chunk was asked about: what else a hostile answer holds is not even verified.
+                let of_chunk = of_chunks.into_iter().next().unwrap_or_default();
+                for lease in of_chunk.into_iter().filter_map(|lease| self.valid(lease)) {
+                    let of = (lease.body().owner, lease.body().root);
+                    if newest.get(&of).is_none_or(|known| rank(known) < rank(&lease)) {
+                        newest.insert(of, lease);
                     }
                 }
             }
             let now = self.now();
-            leases.retain(|_, lease| lease.body().holds_at(now));
-            if !leases.is_empty() {
-                return leases.into_values().take(LEASES_MAX_PER_CHUNK).collect();
+            let holding = newest.values().filter(|lease| lease.body().holds_at(now));
+            let holding: Vec<VerifiedLease> = holding.take(LEASES_MAX_PER_CHUNK).cloned().collect();
+            if !holding.is_empty() {
+                return holding;
             }
         }
         Vec::new()
