@@ -1,7 +1,7 @@
 //! `dsn repair`: every chunk of a file back to its target now, for those who do not want to wait for the custodians.
 
 use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
-use dsn_client::{NoProgress, RepairReport};
+use dsn_client::RepairReport;
 use serde_json::json;
 
 use crate::{args::Repair, context::Context, failures, get::parse_cid, interrupt::Interrupts, session::Session};
@@ -11,9 +11,7 @@ pub(crate) async fn run(context: &Context, args: &Repair) -> Result<(), Failure>
     let cid = parse_cid(&args.cid)?;
     let session = Session::open(context).await?;
     let repairer = context.folder.key("owner.key")?;
-    let repair = async {
-        session.client.repair_file(cid, &repairer, &NoProgress).await.map_err(|error| failures::repair(&error))
-    };
+    let repair = async { session.client.repair_file(cid, &repairer).await.map_err(|error| failures::repair(&error)) };
     let done = interrupts.or(repair, "what was placed stays; run it again for the rest").await;
     session.close(context).await;
     let report = done?;

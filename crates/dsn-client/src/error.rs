@@ -8,7 +8,7 @@ use dsn_core::{
 };
 use thiserror::Error;
 
-use crate::{input::InputError, output::OutputError};
+use crate::{input::InputError, output::OutputError, watchdog::Stalled};
 
 /// Why a file could not be put.
 #[derive(Debug, Error)]
@@ -152,6 +152,18 @@ pub enum GetError {
     /// The network failed as a whole.
     #[error("the network failed")]
     Network(#[from] NetworkError),
+}
+
+impl From<Stalled> for GetError {
+    fn from(Stalled { secs, doing }: Stalled) -> Self {
+        Self::Stalled { secs, doing }
+    }
+}
+
+impl From<Stalled> for RepairError {
+    fn from(stalled: Stalled) -> Self {
+        Self::Get(stalled.into())
+    }
 }
 
 /// Why a chunk could not be repaired.

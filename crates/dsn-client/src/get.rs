@@ -52,7 +52,7 @@ impl Client {
     pub async fn get(&self, cid: Cid, output: &mut dyn Output, progress: &dyn Progress) -> Result<GetReport, GetError> {
         let context = self.get_context(progress);
         let get = self.get_guarded(&context, cid, output);
-        context.dog.guard(get).await.unwrap_or_else(|s| Err(GetError::Stalled { secs: s.secs, doing: s.doing }))
+        context.dog.guard(get).await.unwrap_or_else(|stalled| Err(stalled.into()))
     }
 
     pub(crate) fn get_context<'a>(&self, progress: &'a dyn Progress) -> GetContext<'a> {

@@ -17,17 +17,12 @@ use dsn_core::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    client::Client,
-    custodians::Effort,
-    download::GetContext,
-    error::GetError,
-    progress::NoProgress,
-    upload::PutContext,
-    watchdog::{Stalled, Watchdog},
+    client::Client, custodians::Effort, download::GetContext, error::GetError, progress::NoProgress,
+    upload::PutContext, watchdog::Watchdog,
 };
 
-/// How often a farmer is asked to confirm the end of an upload.
-const COMMIT_TRIES: usize = 3;
+/// How often a farmer is told before it counts as not reached.
+const TRIES: usize = 3;
 
 /// Holders asked for a chunk's leases at once. Any that has one will do; three survive a forgetful one.
 const LEASE_WAVE: usize = 3;
@@ -47,8 +42,6 @@ pub struct LeaseReport {
     pub farmers: usize,
     /// Those of them that took the new lease.
     pub confirmed: usize,
-    /// Until when the file is to be kept, in Unix seconds; none: without end.
-    pub until: Option<u64>,
 }
 
 /// What the owner wants.
@@ -56,8 +49,6 @@ pub struct LeaseReport {
 pub enum Keep {
     /// Keep it for this long from now on.
     For(Duration),
-    /// Keep it without end.
-    Forever,
     /// Give it up.
     NoLonger,
 }
@@ -70,8 +61,7 @@ impl Client {
     pub async fn keep_file(&self, cid: Cid, keep: Keep) -> Result<LeaseReport, GetError> {
         let context = self.get_context(&NoProgress);
         let told = self.keep_file_guarded(&context, cid, keep);
-        let stalled = |s: Stalled| GetError::Stalled { secs: s.secs, doing: s.doing };
-        context.dog.guard(told).await.unwrap_or_else(|s| Err(stalled(s)))
+        context.dog.guard(told).await.unwrap_or_else(|stalled| Err(stalled.into()))
     }
 
     async fn keep_file_guarded(&self, context: &GetContext<'_>, cid: Cid, keep: Keep) -> Result<LeaseReport, GetError> {
@@ -82,28 +72,18 @@ impl Client {
         let holders: BTreeSet<NodeId> = locators.flat_map(|locator| locator.holders().into_keys()).collect();
         let lease = match keep {
             Keep::For(time) => self.lease(cid, Some(time)),
-            Keep::Forever => self.lease(cid, None),
             Keep::NoLonger => self.lease(cid, Some(Duration::ZERO)),
         };
         let farmers = holders.len();
         let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_lease().clone(), &context.dog));
         let answers: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
         let confirmed = answers.into_iter().filter(|confirmed| *confirmed).count();
-        Ok(LeaseReport { farmers, confirmed, until: lease.body().until })
+        Ok(LeaseReport { farmers, confirmed })
     }
 
     async fn renew_at(&self, farmer: NodeId, lease: Lease, dog: &Watchdog) -> bool {
-        for _ in 0..COMMIT_TRIES {
-            match self.network().request(farmer, Request::Renew(vec![lease.clone()])).await {
-                Ok(Response::Renewed(covered)) => {
-                    dog.feed();
-                    return covered.first().is_some_and(|chunks| *chunks > 0);
-                }
-                Ok(_) => {}
-                Err(error) => dog.note(farmer, &error),
-            }
-        }
-        false
+        let answer = self.insist(farmer, Request::Renew(vec![lease]), dog).await;
+        matches!(answer, Some(Response::Renewed(covered)) if covered.first().is_some_and(|chunks| *chunks > 0))
     }
 
     /// This owner's word how long a file is to be kept, from now on.
@@ -115,14 +95,22 @@ impl Client {
 
     /// Tells a holder that an upload is complete; says whether it confirmed.
     pub(crate) async fn commit_at(&self, farmer: NodeId, commit: Commit, dog: &Watchdog) -> bool {
-        for _ in 0..COMMIT_TRIES {
-            match self.network().request(farmer, Request::Commit(commit.clone())).await {
-                Ok(Response::Committed { .. }) => return true,
-                Ok(_) => {}
+        matches!(self.insist(farmer, Request::Commit(commit), dog).await, Some(Response::Committed { .. }))
+    }
+
+    /// Asks again when a message was lost or the node would not serve it; none when it never did.
+    async fn insist(&self, farmer: NodeId, request: Request, dog: &Watchdog) -> Option<Response> {
+        for _ in 0..TRIES {
+            match self.network().request(farmer, request.clone()).await {
+                Ok(Response::Refused(_)) => {}
+                Ok(answer) => {
+                    dog.feed();
+                    return Some(answer);
+                }
                 Err(error) => dog.note(farmer, &error),
             }
         }
-        false
+        None
     }
 
     /// The leases of a chunk that hold now, from holders of it: the newest word of each owner, whoever said it.

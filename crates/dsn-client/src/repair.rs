@@ -30,12 +30,12 @@ use crate::{
     custodians::Effort,
     directory::Directory,
     download::Wanted,
-    error::{GetError, RepairError},
+    error::RepairError,
     options::{PutOptions, Safety},
     place::{Farmers, Placement},
     progress::NoProgress,
     upload::{PieceSet, PutContext},
-    watchdog::{Stalled, Watchdog},
+    watchdog::Watchdog,
 };
 
 /// The farmers there are and their room, as asked once for many repairs.
@@ -77,11 +77,6 @@ impl Survey {
         self.directory.with_room().len()
     }
 
-    /// Whether everything is being moved off a farmer, so that what it holds is not to be counted on.
-    pub fn is_leaving(&self, farmer: NodeId) -> bool {
-        self.directory.is_leaving(farmer)
-    }
-
     /// Leaves a farmer out of what follows.
     pub fn leave_out(&self, farmer: NodeId) {
         self.directory.down(farmer);
@@ -114,6 +109,13 @@ impl Client {
         futures::future::join_all(asked).await.into_iter().collect()
     }
 
+    /// The same, of those that answer and hold something, and are not about to leave.
+    pub async fn holders_now(&self, locator: &VerifiedLocator, survey: &Survey) -> BTreeMap<NodeId, IndexSet> {
+        let answers = self.held_now(locator).await.into_iter();
+        let held = answers.filter_map(|(node, set)| Some((node, set?)));
+        held.filter(|(node, set)| !set.is_empty() && !survey.directory.is_leaving(*node)).collect()
+    }
+
     /// Brings a chunk back to its target. `repairer` signs for the upload. Dropping the future keeps what is stored.
     ///
     /// # Errors
@@ -121,7 +123,7 @@ impl Client {
     pub async fn repair(&self, ailing: &Ailing, survey: &Survey, repairer: &Identity) -> Result<Repaired, RepairError> {
         let context = self.repair_context(ailing, survey, repairer);
         let repair = self.repair_guarded(&context, ailing);
-        context.dog.guard(repair).await.unwrap_or_else(|s| Err(stalled(s)))
+        context.dog.guard(repair).await.unwrap_or_else(|stalled| Err(stalled.into()))
     }
 
     /// Computes pieces of a chunk anew from those others hold.
@@ -135,7 +137,7 @@ impl Client {
             let locator = self.find(&get, wanted(descriptor), &[Effort::All, Effort::LookUp]).await?;
             self.encode_anew(&locator).await
         };
-        let (encoded, _) = dog.guard(rebuild).await.unwrap_or_else(|s| Err(stalled(s)))?;
+        let (encoded, _) = dog.guard(rebuild).await.unwrap_or_else(|stalled| Err(stalled.into()))?;
         Ok(encoded.pieces.into_iter().filter(|piece| indices.contains(piece.index())).collect())
     }
 
@@ -166,7 +168,7 @@ impl Client {
             let standing = standing(descriptor.code(), class, farmers, holders.values().copied());
             if standing.live >= standing.target.place { Ok(sent) } else { Err(RepairError::NoRoom) }
         };
-        context.dog.guard(hand_off).await.unwrap_or_else(|s| Err(stalled(s)))
+        context.dog.guard(hand_off).await.unwrap_or_else(|stalled| Err(stalled.into()))
     }
 
     fn repair_context(&self, ailing: &Ailing, survey: &Survey, repairer: &Identity) -> PutContext<'static> {
@@ -239,10 +241,6 @@ impl Client {
 /// Any chunk: it has no place in a file here.
 fn wanted(descriptor: &Descriptor) -> Wanted {
     Wanted { chunk: descriptor.id(), code: descriptor.code(), len: None, number: 1, of: 1 }
-}
-
-fn stalled(stalled: Stalled) -> RepairError {
-    RepairError::Get(GetError::Stalled { secs: stalled.secs, doing: stalled.doing })
 }
 
 fn joined(parts: &[Bytes]) -> BytesMut {

@@ -5,8 +5,6 @@ use dsn_core::{
     descriptor::Code,
     hash::ChunkId,
     identity::Identity,
-    index_set::IndexSet,
-    node_id::NodeId,
     repair::{Standing, standing},
 };
 use futures::{StreamExt, stream};
@@ -16,7 +14,7 @@ use crate::{
     custodians::Effort,
     download::{GetContext, Wanted},
     error::{GetError, RepairError},
-    progress::{NoProgress, Progress, ProgressEvent},
+    progress::NoProgress,
     repair::{Ailing, Survey},
 };
 
@@ -56,15 +54,9 @@ impl Client {
     ///
     /// # Errors
     /// When the manifest cannot be read or the network fails; chunks that cannot be repaired are counted.
-    pub async fn repair_file(
-        &self,
-        cid: Cid,
-        repairer: &Identity,
-        progress: &dyn Progress,
-    ) -> Result<RepairReport, RepairError> {
+    pub async fn repair_file(&self, cid: Cid, repairer: &Identity) -> Result<RepairReport, RepairError> {
         let context = self.get_context(&NoProgress);
-        let (chunks, bytes) = self.chunks_of(&context, cid).await?;
-        progress.event(ProgressEvent::Total(bytes));
+        let (chunks, _) = self.chunks_of(&context, cid).await?;
         let survey = self.survey().await?;
         let mut report = RepairReport { chunks: chunks.len() as u64, ..RepairReport::default() };
         let outcomes =
@@ -90,9 +82,7 @@ impl Client {
             Err(GetError::ChunkNotFound { .. } | GetError::NotFound { .. }) => return Ok(Outcome::Lost),
             Err(error) => return Err(error.into()),
         };
-        let answers = self.held_now(&locator).await.into_iter();
-        let held: std::collections::BTreeMap<NodeId, IndexSet> =
-            answers.filter_map(|(node, set)| Some((node, set?))).filter(|(_, set)| !set.is_empty()).collect();
+        let held = self.holders_now(&locator, survey).await;
         let class = locator.class().unwrap_or_default();
         let is_whole = |standing: Standing| standing.live >= standing.target.place;
         if is_whole(standing(code, class, survey.with_room(), held.values().copied())) {

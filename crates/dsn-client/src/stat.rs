@@ -81,8 +81,7 @@ impl Client {
     pub async fn stat(&self, cid: Cid) -> Result<StatReport, StatError> {
         let context = self.get_context(&NoProgress);
         let stat = self.stat_guarded(&context, cid);
-        let stalled = |s: crate::watchdog::Stalled| GetError::Stalled { secs: s.secs, doing: s.doing };
-        Ok(context.dog.guard(stat).await.unwrap_or_else(|s| Err(stalled(s)))?)
+        Ok(context.dog.guard(stat).await.unwrap_or_else(|stalled| Err(stalled.into()))?)
     }
 
     async fn stat_guarded(&self, context: &GetContext<'_>, cid: Cid) -> Result<StatReport, GetError> {

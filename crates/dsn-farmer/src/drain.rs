@@ -2,15 +2,13 @@
 //! its target, piece by piece, without computing anything. Afterwards it may go at any time. Taken up again after a
 //! restart it finds what was copied and goes on; cancelled, it takes pieces again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use dsn_client::{Ailing, Client, RepairError, Survey};
 use dsn_core::{
     hash::ChunkId,
-    index_set::IndexSet,
+    lease::VerifiedLease,
     limits::LEASES_MAX_PER_CHUNK,
-    locator::VerifiedLocator,
-    node_id::NodeId,
     piece::Piece,
     ports::{StoreError, StoredChunk},
     repair::standing,
@@ -181,8 +179,8 @@ impl Drainer {
         let id = chunk.descriptor.id();
         let Some(locator) = self.client.find_locator(&chunk.descriptor).await else { return Ok(None) };
         let me = self.farmer.parts.identity.node_id();
-        let mut held = self.held_by_others(&locator, me).await;
-        held.retain(|node, _| !survey.is_leaving(*node));
+        let mut held = self.client.holders_now(&locator, survey).await;
+        held.remove(&me);
         let needs = standing(chunk.descriptor.code(), chunk.class, survey.with_room(), held.values().copied());
         if needs.live >= needs.target.place {
             return Ok(Some(0));
@@ -214,12 +212,7 @@ impl Drainer {
         }
     }
 
-    async fn held_by_others(&self, locator: &VerifiedLocator, me: NodeId) -> BTreeMap<NodeId, IndexSet> {
-        let held = self.client.held_now(locator).await.into_iter();
-        held.filter_map(|(node, set)| Some((node, set?))).filter(|(node, set)| *node != me && !set.is_empty()).collect()
-    }
-
-    async fn valid_leases(&self, chunk: ChunkId) -> Result<Vec<dsn_core::lease::VerifiedLease>, StoreError> {
+    async fn valid_leases(&self, chunk: ChunkId) -> Result<Vec<VerifiedLease>, StoreError> {
         let now = self.farmer.parts.environment.unix_secs();
         let leases = self.farmer.parts.store.leases(&[chunk]).await?.into_iter().flatten();
         let holding = leases.filter(|lease| lease.body().holds_at(now));
