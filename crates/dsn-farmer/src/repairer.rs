@@ -63,10 +63,11 @@ impl Queue {
             let room = pending.len() < QUEUE_MAX;
             match pending.get_mut(&chunk) {
                 Some(known) => {
-                    let worse = health < known.health;
-                    known.due = if worse { known.due.min(due) } else { known.due };
+                    let revived = known.health == Health::Unavailable && health != known.health;
+                    let sooner = health < known.health || revived;
+                    known.due = if sooner { known.due.min(due) } else { known.due };
                     (known.health, known.rank) = (health, rank);
-                    worse
+                    sooner
                 }
                 None if room => {
                     pending.insert(chunk, Pending { health, rank, due, tries: 0 });
@@ -181,13 +182,17 @@ impl Repairer {
         let kept = self.farmer.parts.store.locators(&[chunk]).await;
         let Ok(Some(locator)) = kept.map(|mut kept| kept.pop().flatten()) else { return Done::Well };
         let locator = locator.kept(now);
-        let Some((survey, farmers)) = self.survey(now).await else { return Done::Failed };
-        let (held, health) = self.look_again(&locator, farmers).await;
+        let Ok(snapshot) = self.network.snapshot(false).await else { return Done::Failed };
+        let (held, health) = self.look_again(&locator, snapshot.nodes.len()).await;
         match health {
             Health::Healthy => return Done::Well,
+            // All holders gave it up, most likely; if not, the patrol sees them come back.
+            Health::Unavailable if held.is_empty() => return Done::At(now + HOPELESS_SECS),
             Health::Unavailable => return Done::Failed,
             Health::Urgent | Health::Repairing => {}
         }
+        // Everybody is asked who they are only when there is something to do: that is dear.
+        let Some(survey) = self.survey(now).await else { return Done::Failed };
         if !self.announce(chunk, pending.rank).await {
             return Done::At(now + believed);
         }
@@ -195,19 +200,15 @@ impl Repairer {
     }
 
     /// The farmers there are, asked anew when that was long ago, without those that are not to be trusted.
-    async fn survey(&mut self, now: u64) -> Option<(Survey, usize)> {
+    async fn survey(&mut self, now: u64) -> Option<Survey> {
         let fresh = self.survey.as_ref().filter(|(at, _)| at.saturating_add(SURVEY_SECS) > now);
-        let survey = match fresh {
-            Some((_, survey)) => survey.clone(),
-            None => {
-                let survey = self.client.survey().await.ok()?;
-                self.farmer.liveness.with(|seen| seen.distrusted(now)).into_iter().for_each(|n| survey.leave_out(n));
-                self.survey = Some((now, survey.clone()));
-                survey
-            }
-        };
-        let farmers = survey.farmers();
-        Some((survey, farmers))
+        if let Some((_, survey)) = fresh {
+            return Some(survey.clone());
+        }
+        let survey = self.client.survey().await.ok()?;
+        self.farmer.liveness.with(|seen| seen.distrusted(now)).into_iter().for_each(|n| survey.leave_out(n));
+        self.survey = Some((now, survey.clone()));
+        Some(survey)
     }
 
     /// Asks all who signed what they hold now, and how the chunk stands by that. Those that are silent within the grace
