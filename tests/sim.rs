@@ -9,12 +9,6 @@ use std::{
 use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, input::MemoryInput};
 use dsn_sim::{EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, World, endure, run, run_scenario};
 
-/// Every tenth seed plays in a network of a hundred.
-fn options(seed: u64) -> ScenarioOptions {
-    let farmers = if seed % 10 == 9 { 100 } else { 12 };
-    ScenarioOptions { farmers, files: 3, max_file_bytes: if seed % 25 == 3 { 18 << 20 } else { 2 << 20 } }
-}
-
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("DSN_SIM_SEEDS") else { return 0..200 };
     let (from, to) = text.split_once("..").expect("DSN_SIM_SEEDS is FROM..TO");
@@ -22,7 +16,7 @@ fn seeds() -> Range<u64> {
 }
 
 fn play(seed: u64) -> Outcome {
-    run(run_scenario(seed, options(seed)))
+    run(run_scenario(seed, ScenarioOptions::usual(seed)))
 }
 
 #[test]
@@ -48,15 +42,6 @@ fn every_file_put_is_read_back_within_the_promise() {
         }
         assert!(puts > 9 * failed_puts, "{failed_puts} of {} puts failed", puts + failed_puts);
     }
-}
-
-/// A hundred farmers, a month, four files: what endures.
-const MONTH: EndureOptions =
-    EndureOptions { farmers: 100, days: 30, files: 4, max_file_bytes: 200_000, lasting_faults: 4 };
-
-/// Every fifth is ten days of a small network: nobody replaces its farmers.
-fn month(seed: u64) -> EndureOptions {
-    if seed % 5 == 4 { EndureOptions { farmers: 16, lasting_faults: 1, days: 10, ..MONTH } } else { MONTH }
 }
 
 /// `DSN_SIM_MONTHS=FROM..TO` plays these in place of the usual ones.
@@ -89,7 +74,7 @@ fn play_months(seeds: Range<u64>) {
     let (mut faults, mut puts, mut gets, mut repairs) = (FaultCounts::default(), 0, 0, 0);
     let mut hash = blake3::Hasher::new();
     for seed in seeds {
-        let outcome = run(endure(seed, month(seed)));
+        let outcome = run(endure(seed, EndureOptions::usual(seed)));
         assert!(
             outcome.violations.is_empty(),
             "seed {seed}: {:?}\nreplay: DSN_SIM_MONTHS={seed}..{} cargo test --test sim what_was_put",
@@ -117,7 +102,7 @@ fn play_months(seeds: Range<u64>) {
 
 #[test]
 fn the_same_month_gives_the_same_trace() {
-    let (first, second) = (run(endure(7, month(7))), run(endure(7, month(7))));
+    let (first, second) = (run(endure(7, EndureOptions::usual(7))), run(endure(7, EndureOptions::usual(7))));
     assert_eq!((first.trace, first.events), (second.trace, second.events));
 }
 

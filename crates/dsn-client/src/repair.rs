@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
+    canary::{Bug, planted},
     descriptor::Descriptor,
     erasure::{EncodedChunk, encode},
     hash::ChunkId,
@@ -204,7 +205,9 @@ impl Client {
         let sent = self.place_all(context, &PieceSet::from(encoded), &mut placement).await;
         let holders = placement.locator().holders();
         self.carry_leases(context, holders.keys().copied(), leases).await;
-        self.publish(placement.locator(), 1, &context.dog).await?;
+        if !planted(Bug::RepairUnpublished) {
+            self.publish(placement.locator(), 1, &context.dog).await?;
+        }
         let farmers = context.directory.with_room().len().max(holders.len());
         Ok(Repaired {
             chunk,

@@ -1,11 +1,12 @@
 //! A node's key and what it signs. Every signature covers a domain text first, so that a signed receipt can never pass
 //! for a signed record. The key itself comes from outside (a file, a seed): nothing here draws randomness.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
 use bytes::Bytes;
 use dsn_proto as proto;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use quick_cache::sync::Cache;
 use thiserror::Error;
 
 use crate::{
@@ -13,6 +14,13 @@ use crate::{
     node_id::NodeId,
     wire::{WireError, check},
 };
+
+/// Signatures that are remembered as good: custodians are shown the same receipts day after day, and a look-up costs a
+/// hundredth of a verification.
+const VERIFIED_MAX: usize = 16_384;
+
+/// Hashes over signer, signature and message of what was verified.
+static VERIFIED: LazyLock<Cache<[u8; 32], ()>> = LazyLock::new(|| Cache::new(VERIFIED_MAX));
 
 /// What a signature is for; its text is signed before the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +108,17 @@ impl SignedBody {
     /// # Errors
     /// [`SignatureError`] when not.
     pub fn verify(&self, domain: Domain, signer: NodeId) -> Result<(), SignatureError> {
+        let message = domain.message(&self.body);
+        let seen = blake3::Hasher::new().update(&signer.0).update(&self.signature).update(&message).finalize();
+        if VERIFIED.get(seen.as_bytes()).is_some() {
+            return Ok(());
+        }
         let signature = ed25519_dalek::Signature::from_bytes(&self.signature);
         VerifyingKey::from_bytes(&signer.0)
-            .and_then(|key| key.verify_strict(&domain.message(&self.body), &signature))
-            .map_err(|_| SignatureError { signer })
+            .and_then(|key| key.verify_strict(&message, &signature))
+            .map_err(|_| SignatureError { signer })?;
+        VERIFIED.insert(*seen.as_bytes(), ());
+        Ok(())
     }
 
     pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
@@ -126,6 +141,7 @@ mod tests {
         let (alice, bob) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
         let signed = alice.sign(Domain::Receipt, Bytes::from_static(b"body"));
         assert_eq!(signed.verify(Domain::Receipt, alice.node_id()), Ok(()));
+        assert_eq!(signed.verify(Domain::Receipt, alice.node_id()), Ok(()), "and again, from memory");
         assert!(signed.verify(Domain::Record, alice.node_id()).is_err());
         assert!(signed.verify(Domain::Receipt, bob.node_id()).is_err());
         let other = SignedBody { body: Bytes::from_static(b"bodz"), ..signed };

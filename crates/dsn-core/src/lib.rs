@@ -3,6 +3,7 @@
 //! no randomness of its own: time and randomness are arguments.
 
 pub mod audit;
+pub mod canary;
 pub mod chunk;
 pub mod cid;
 pub mod descriptor;

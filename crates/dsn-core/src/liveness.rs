@@ -5,7 +5,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    hash::ChunkId, index_set::IndexSet, locator::VerifiedLocator, node_id::NodeId, ports::StoreMark,
+    canary::{Bug, planted},
+    hash::ChunkId,
+    index_set::IndexSet,
+    locator::VerifiedLocator,
+    node_id::NodeId,
+    ports::StoreMark,
     receipt::ReceiptBody,
 };
 
@@ -75,7 +80,9 @@ impl Liveness {
     /// an old copy, or has lost pieces.
     pub fn heard(&mut self, node: NodeId, mark: StoreMark) -> bool {
         let Some(peer) = self.peer(node) else { return false };
-        peer.silent_since = None;
+        if !planted(Bug::ReturnIgnored) {
+            peer.silent_since = None;
+        }
         let before = peer.mark.replace(mark);
         before.is_some_and(|before| before.id != mark.id || before.opens > mark.opens || before.losses < mark.losses)
     }
@@ -135,6 +142,8 @@ impl Liveness {
         match peer.silent_since {
             _ if peer.wrong_at(now) >= WRONG_MAX => Presence::Gone,
             None => Presence::Here,
+            Some(_) if planted(Bug::SilentForEver) => Presence::Silent,
+            Some(_) if planted(Bug::GraceZero) => Presence::Gone,
             Some(since) if since.saturating_add(self.grace_secs) > now => Presence::Silent,
             Some(_) => Presence::Gone,
         }
@@ -173,7 +182,7 @@ impl Liveness {
         if at.saturating_add(2 * self.grace_secs) <= now && !self.is_mass_failure(now) {
             self.braked_at = None;
         }
-        self.braked_at.is_some() && at.saturating_add(2 * self.grace_secs) > now
+        self.braked_at.is_some() && !planted(Bug::BrakeOff) && at.saturating_add(2 * self.grace_secs) > now
     }
 
     /// Forgets nodes that are no neighbours any more.

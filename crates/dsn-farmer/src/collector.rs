@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dsn_client::Client;
 use dsn_core::{
+    canary::{Bug, planted},
     hash::ChunkId,
     limits::PROVISIONAL_LEASE_SECS,
     ports::{CollectStep, PutBatch, StoreError, StoredChunk},
@@ -109,7 +110,8 @@ impl Collector {
     }
 
     async fn collect(&self, now: u64) -> Result<(), StoreError> {
-        let trash_secs = self.farmer.options.upkeep.trash_secs;
+        let upkeep = &self.farmer.options.upkeep;
+        let trash_secs = if planted(Bug::TrashForgotten) { 0 } else { upkeep.trash_secs };
         let (mut after, mut trashed, mut deleted, mut bytes) = (None, 0, 0, 0);
         loop {
             let step = CollectStep { now, trash_secs, after, max_chunks: STEP_CHUNKS };

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dsn_core::{
+    canary::{Bug, planted},
     hash::ChunkId,
     locator::{Locator, VerifiedLocator},
     ports::{Environment, PieceStore, StoreError},
@@ -112,7 +113,9 @@ impl Keeper {
             }
             room -= u64::from(is_new);
             let old = old.map(|old| (old.clone(), old.kept(now)));
-            if let Some((_, verified)) = &old {
+            if let Some((_, verified)) = &old
+                && !planted(Bug::MergeForgets)
+            {
                 locator.merge_beside(verified, &proved);
             }
             let fresh: Locator = locator.to_locator();
@@ -120,7 +123,7 @@ impl Keeper {
                 writes.push(fresh);
             }
         }
-        if !writes.is_empty() {
+        if !writes.is_empty() && !planted(Bug::PublishNotKept) {
             self.store.put_locators(writes).await?;
         }
         Ok(kept)

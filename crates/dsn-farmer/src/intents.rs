@@ -3,7 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use dsn_core::{hash::ChunkId, node_id::NodeId};
+use dsn_core::{
+    canary::{Bug, planted},
+    hash::ChunkId,
+    node_id::NodeId,
+};
 
 /// Intents remembered. A node that floods them only pushes out others', and then work is done twice.
 const INTENTS_MAX: usize = 16_384;
@@ -38,6 +42,7 @@ impl Intents {
 
     /// Until when somebody else's intent for the chunk is believed, each for `believed_secs`; none when there is none.
     pub(crate) fn held_until(&self, chunk: ChunkId, believed_secs: u64, now: u64) -> Option<u64> {
+        let believed_secs = if planted(Bug::IntentForEver) { u64::from(u32::MAX) } else { believed_secs };
         let of_chunk = self.heard.range((chunk, NodeId([0; 32]))..=(chunk, NodeId([255; 32])));
         of_chunk.map(|(_, at)| at.saturating_add(believed_secs)).filter(|until| *until > now).max()
     }

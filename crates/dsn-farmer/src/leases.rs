@@ -2,6 +2,7 @@
 //! and taking newer ones.
 
 use dsn_core::{
+    canary::{Bug, planted},
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
     limits::{HEADER_MAX_BYTES, LEASES_MAX_PER_CHUNK},
@@ -21,6 +22,9 @@ impl Farmer {
         if leases.first().is_none_or(|lease| lease.body().root != commit.root) {
             return Err(Refusal::Malformed);
         }
+        if planted(Bug::CommitNotBound) {
+            return Ok(Response::Committed { chunks: 1 });
+        }
         let bound = self.parts.store.bind(commit.put_id, owner, leases).await.map_err(|e| Self::storage(&e))?;
         Ok(Response::Committed { chunks: bound.0 })
     }
@@ -39,6 +43,9 @@ impl Farmer {
 
     /// Takes newer leases for files of which it holds chunks.
     pub(crate) async fn renew(&self, leases: Vec<Lease>) -> Result<Response, Refusal> {
+        if planted(Bug::RenewIgnored) {
+            return Ok(Response::Renewed(vec![1; leases.len()]));
+        }
         let covered = self.parts.store.renew(self.verified(leases)?).await.map_err(|e| Self::storage(&e))?;
         Ok(Response::Renewed(covered.into_iter().map(|covered| covered.0).collect()))
     }

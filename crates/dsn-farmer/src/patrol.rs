@@ -12,6 +12,8 @@ use std::{
 };
 
 use dsn_core::{
+    canary::{Bug, planted},
+    descriptor::Code,
     hash::ChunkId,
     index_set::IndexSet,
     limits::{CUSTODIANS, IDS_MAX_PER_REQUEST},
@@ -139,7 +141,9 @@ impl Patrol {
         let farmers = round.snapshot.nodes.len();
         let class = locator.class().unwrap_or(Class::Normal);
         let standing = standing(locator.descriptor().code(), class, farmers, held.into_values());
-        if standing.health == Health::Healthy {
+        let is_left = (planted(Bug::RootsUnrepaired) && locator.descriptor().code() == Code::Rep)
+            || (planted(Bug::RepairLate) && standing.health == Health::Repairing);
+        if standing.health == Health::Healthy || is_left {
             return self.farmer.repairs.clear(chunk);
         }
         let grace_secs = self.farmer.options.upkeep.absent_grace_secs;
@@ -196,7 +200,12 @@ impl Patrol {
         let this = &*self;
         let probes = due.into_iter().map(|(node, sample)| async move { (node, this.probe_one(node, sample).await) });
         let answers: Vec<(NodeId, bool)> = stream::iter(probes).buffer_unordered(ASKED_AT_ONCE).collect().await;
-        self.changed.extend(answers.into_iter().filter(|(_, changed)| *changed).map(|(node, _)| node));
+        self.changed.extend(
+            answers
+                .into_iter()
+                .filter(|(_, changed)| *changed && !planted(Bug::InventorySkipped))
+                .map(|(node, _)| node),
+        );
     }
 
     /// Says whether the holder's store has changed.

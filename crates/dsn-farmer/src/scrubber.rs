@@ -10,6 +10,7 @@ use std::{
 
 use dsn_client::Client;
 use dsn_core::{
+    canary::{Bug, planted},
     descriptor::Descriptor,
     hash::ChunkId,
     index_set::IndexSet,
@@ -142,7 +143,7 @@ impl Scrubber {
     async fn heal(&self, chunk: ChunkId, index: u8) {
         let stored = self.farmer.parts.store.chunks(&[chunk]).await;
         let Ok(Some(stored)) = stored.map(|mut stored| stored.pop().flatten()) else { return };
-        if stored.indices.contains(index) {
+        if stored.indices.contains(index) || planted(Bug::HealNever) {
             return;
         }
         let pieces = match self.client.rebuild(&stored.descriptor, IndexSet::one(index)).await {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use dsn_core::{
+    canary::{Bug, planted},
     hash::ChunkId,
     index_set::IndexSet,
     limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
@@ -147,7 +148,11 @@ impl Farmer {
             granted.into_iter().map(verify).collect::<Option<Vec<_>>>()
         };
         batch.pieces = compute(&*self.parts.compute, verify).await.ok_or(Refusal::Malformed)?;
-        let holdings = self.parts.store.put(batch).await.map_err(|e| Self::storage(&e))?;
+        let signed = planted(Bug::ReceiptBeforeWrite).then(|| unwritten(&batch, self.parts.store.last_seq()));
+        let holdings = match (self.parts.store.put(batch).await, signed) {
+            (Err(_), Some(unwritten)) => unwritten,
+            (written, _) => written.map_err(|e| Self::storage(&e))?,
+        };
         self.forget(&used);
         Counters::add(&self.counters.received_bytes, bytes);
         Ok(Response::Stored(holdings.iter().filter_map(|h| self.receipt(h)).collect()))
@@ -227,6 +232,13 @@ impl Farmer {
 
 fn held(stored: &Option<StoredChunk>) -> IndexSet {
     stored.as_ref().map_or(IndexSet::EMPTY, |stored| stored.indices)
+}
+
+/// What a farmer would sign for that does not wait for its store: only ever for a planted bug.
+fn unwritten(batch: &PutBatch, seq: u64) -> Vec<ChunkHoldings> {
+    let mut held: BTreeMap<ChunkId, IndexSet> = BTreeMap::new();
+    batch.pieces.iter().for_each(|new| held.entry(new.piece.chunk()).or_default().insert(new.piece.index()));
+    held.into_iter().map(|(chunk, indices)| ChunkHoldings { chunk, indices, class: batch.class, seq }).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use dsn_core::node_id::NodeId;
+
 use crate::farmer::Farmer;
 
 /// A farmer's state now.
@@ -40,6 +42,12 @@ pub struct FarmerStatus {
 }
 
 impl Farmer {
+    /// Farmers whose answers were wrong so often that it does not rely on them now.
+    pub fn distrusted(&self) -> Vec<NodeId> {
+        let now = self.parts.environment.unix_secs();
+        self.liveness.with(|seen| seen.distrusted(now))
+    }
+
     /// Its state now.
     pub fn status(&self) -> FarmerStatus {
         let space = self.parts.store.space();

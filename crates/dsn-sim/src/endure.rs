@@ -2,22 +2,22 @@
 //! rot and are cut off, within a budget; and at any time every file in the ledger that has pieces enough on honest running
 //! farmers must read back byte for byte. In the end the network is left in peace, and every chunk must recover.
 
+mod checks;
+mod release;
+mod trouble;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use dsn_client::{ClientOptions, NoProgress, PutOptions, input::MemoryInput, output::MemoryOutput};
 use dsn_core::{
-    chunk::{chunk_count, chunk_len, chunk_offset},
     cid::Cid,
     descriptor::Code,
-    erasure::encode,
     hash::ChunkId,
-    index_set::IndexSet,
     limits::INLINE_MAX_BYTES,
-    manifest::{ChunkList, Manifest},
     node_id::NodeId,
     redundancy::Class,
     repair::{Health, live, standing},
@@ -27,10 +27,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
+use self::release::Released;
 use crate::{
+    checks::{chunks_of, held_by, overpromised},
     fault::{FaultCounts, Lie},
     net::Link,
-    scenario::Violation,
+    violation::Violation,
     world::World,
 };
 
@@ -49,6 +51,15 @@ pub struct EndureOptions {
     pub max_file_bytes: usize,
     /// Farmers that may fail for good, in whatever way, within three days.
     pub lasting_faults: usize,
+}
+
+impl EndureOptions {
+    /// The month that tests play with a seed: a hundred farmers and four files; every fifth is ten days of a small network,
+    /// since nobody replaces its farmers.
+    pub fn usual(seed: u64) -> Self {
+        let large = Self { farmers: 100, days: 30, files: 4, max_file_bytes: 200_000, lasting_faults: 4 };
+        if seed % 5 == 4 { Self { farmers: 16, lasting_faults: 1, days: 10, ..large } } else { large }
+    }
 }
 
 /// What came of it.
@@ -104,6 +115,20 @@ struct Month {
     repairs: u64,
     repair_bytes: u64,
     lost_bytes: u64,
+    /// Liars, with the hour since which they lie.
+    liars: BTreeMap<NodeId, (Lie, u64)>,
+    had_outage: bool,
+    /// Farmers whose answers somebody found wrong too often.
+    found_out: BTreeSet<NodeId>,
+    /// Farmers that were stopped, with the hour of their last start.
+    started: BTreeMap<NodeId, u64>,
+    rotten: Vec<(NodeId, ChunkId, u8)>,
+    /// Farmers that could not bring back what rotted: wiped, or unable to write.
+    broken: BTreeSet<NodeId>,
+    /// Farmers and chunks without a lease when that was last looked at.
+    unleased: BTreeSet<(NodeId, ChunkId)>,
+    /// A file that its owner gives up after a while.
+    released: Option<Released>,
     violations: Vec<Violation>,
 }
 
@@ -137,6 +162,14 @@ pub async fn endure(seed: u64, options: EndureOptions) -> Endured {
         repairs: 0,
         repair_bytes: 0,
         lost_bytes: 0,
+        liars: BTreeMap::new(),
+        had_outage: false,
+        found_out: BTreeSet::new(),
+        started: BTreeMap::new(),
+        rotten: Vec::new(),
+        broken: BTreeSet::new(),
+        unleased: BTreeSet::new(),
+        released: None,
         violations: Vec::new(),
     };
     month.live_through().await;
@@ -149,6 +182,8 @@ impl Month {
         for file in 0..self.options.files.div_ceil(2) {
             self.put(file).await;
         }
+        self.put_to_release().await;
+        let outage = self.rng.random_range(0..self.options.days * 12);
         let later = self.options.files / 2;
         let hours = self.options.days * 24;
         for nth in 0..hours / 6 {
@@ -159,7 +194,13 @@ impl Month {
             if self.ledger.len() + self.failed_puts < self.options.files.div_ceil(2) + due {
                 self.put(self.ledger.len() + self.failed_puts).await;
             }
-            self.trouble().await;
+            if nth == outage {
+                self.outage().await;
+            } else {
+                self.trouble().await;
+            }
+            self.check_now();
+            self.release().await;
             if nth % 4 == 0 {
                 self.read_one().await;
             }
@@ -172,11 +213,23 @@ impl Month {
         let back: Vec<NodeId> = self.away.iter().filter(|(_, at)| **at <= self.hour).map(|(node, _)| *node).collect();
         for node in back {
             self.away.remove(&node);
-            self.world.restart(node);
+            self.restart(node);
         }
     }
 
+    fn restart(&mut self, farmer: NodeId) {
+        self.world.restart(farmer);
+        self.started.insert(farmer, self.hour);
+    }
+
     async fn put(&mut self, file: usize) {
+        match self.put_new(file).await {
+            Some(entry) => self.ledger.push(entry),
+            None => self.failed_puts += 1,
+        }
+    }
+
+    async fn put_new(&mut self, file: usize) -> Option<Entry> {
         let len = match self.rng.random_range(0..3) {
             0 => self.rng.random_range(0..=INLINE_MAX_BYTES),
             _ => self.rng.random_range(INLINE_MAX_BYTES + 1..=self.options.max_file_bytes),
@@ -185,112 +238,18 @@ impl Month {
         self.rng.fill(&mut bytes[..]);
         let bytes = Bytes::from(bytes);
         let class = [Class::Low, Class::Normal, Class::High][self.rng.random_range(0..3)];
+        self.put_bytes(file, bytes, class).await
+    }
+
+    async fn put_bytes(&mut self, file: usize, bytes: Bytes, class: Class) -> Option<Entry> {
         let client = self.world.client(ClientOptions::default());
         let put = PutOptions { class, ..PutOptions::default() };
-        match client.put(&mut MemoryInput::new(bytes.clone()), put, &NoProgress).await {
-            Ok(report) => {
-                let chunks = chunks_of(&bytes);
-                assert_eq!(chunks.last().map(|(chunk, _)| *chunk), Some(report.cid.0), "the same bytes, the same CID");
-                self.ledger.push(Entry { file, bytes, cid: report.cid, class, chunks });
-            }
-            Err(_) => self.failed_puts += 1,
-        }
-    }
-
-    /// Something happens, or nothing.
-    async fn trouble(&mut self) {
-        let farmers = self.world.farmers();
-        let victim = farmers[self.rng.random_range(0..farmers.len())];
-        if self.failed.contains(&victim) || self.away.contains_key(&victim) {
-            return;
-        }
-        let recent = self.lasting.iter().filter(|at| **at + 72 > self.hour).count();
-        let may_last = recent < self.options.lasting_faults;
-        match self.rng.random_range(0..18) {
-            0..3 => {
-                self.world.crash(victim);
-                self.away.insert(victim, self.hour + self.rng.random_range(1..20));
-            }
-            3 if may_last => {
-                self.world.crash(victim);
-                self.world.count_return();
-                self.lasting.push(self.hour);
-                self.away.insert(victim, self.hour + self.rng.random_range(40..120));
-            }
-            4..6 if may_last => {
-                self.fail(victim);
-                self.world.leave(victim);
-            }
-            6 if may_last => {
-                self.lasting.push(self.hour);
-                self.count_lost(victim);
-                self.world.wipe(victim);
-                self.untold.insert(victim);
-            }
-            7 if may_last && self.failed.len() * 10 < farmers.len() => self.begin_to_lie(victim),
-            8 => {
-                let apart = farmers[..farmers.len() / 4].to_vec();
-                self.world.partition(&apart, true);
-                let hours = self.rng.random_range(1..4);
-                for _ in 0..hours {
-                    self.pass_hour().await;
-                }
-                self.world.partition(&apart, false);
-            }
-            9 | 10 => {
-                let pick = self.rng.random_range(0..1000);
-                self.world.rot(victim, pick);
-                self.untold.insert(victim);
-            }
-            11 => {
-                self.world.fill(victim);
-                self.untold.insert(victim);
-            }
-            12 => self.world.slow(victim, Duration::from_secs(self.rng.random_range(1..6))),
-            13 => self.world.skew(victim, self.rng.random_range(-7200..7200)),
-            14 if may_last => {
-                self.fail(victim);
-                self.world.hang(victim);
-            }
-            15 if may_last => {
-                self.lasting.push(self.hour);
-                self.world.break_disk(victim);
-            }
-            _ => {}
-        }
-    }
-
-    /// About its pieces, which then count as lost; or about anything else, and its pieces are as good as any.
-    fn begin_to_lie(&mut self, victim: NodeId) {
-        let of_pieces = [Lie::WrongBytes, Lie::Drops, Lie::ClaimsAll];
-        let of_others = [Lie::HidesLocators, Lie::OtherLocator, Lie::ForgesIntents, Lie::Space, Lie::StaleLocators];
-        let lie = if self.rng.random_bool(0.5) {
-            self.fail(victim);
-            of_pieces[self.rng.random_range(0..of_pieces.len())]
-        } else {
-            self.lasting.push(self.hour);
-            of_others[self.rng.random_range(0..of_others.len())]
-        };
-        self.world.lie(victim, Some(lie));
-    }
-
-    fn fail(&mut self, victim: NodeId) {
-        self.lasting.push(self.hour);
-        self.count_lost(victim);
-        self.failed.insert(victim);
-    }
-
-    fn count_lost(&mut self, victim: NodeId) {
-        self.lost_bytes += self.world.status(victim).map_or(0, |status| status.used_bytes);
-        self.note_repairs(victim);
-    }
-
-    /// Takes over what a farmer counted before it stops counting.
-    fn note_repairs(&mut self, farmer: NodeId) {
-        if let Some(status) = self.world.status(farmer) {
-            self.repairs += status.repairs;
-            self.repair_bytes += status.repair_bytes;
-        }
+        let report = client.put(&mut MemoryInput::new(bytes.clone()), put, &NoProgress).await.ok()?;
+        let chunks = chunks_of(&bytes);
+        assert_eq!(chunks.last().map(|(chunk, _)| *chunk), Some(report.cid.0), "the same bytes, the same CID");
+        let lost = self.failed.len() + self.away.len();
+        self.violations.extend(overpromised(&self.world, file, &chunks, &report, lost));
+        Some(Entry { file, bytes, cid: report.cid, class, chunks })
     }
 
     async fn read_one(&mut self) {
@@ -320,74 +279,51 @@ impl Month {
 
     /// Whether every chunk of a file has pieces enough on honest farmers that are up.
     fn pieces_up(&self, entry: usize) -> bool {
-        let honest =
-            self.world.farmers().into_iter().filter(|node| !self.failed.contains(node) && self.world.is_up(*node));
-        let held = self.held_by(honest);
+        let up = self.honest().into_iter().filter(|node| self.world.is_up(*node));
+        let held = held_by(&self.world, up);
         let entry = &self.ledger[entry];
-        entry
-            .chunks
-            .iter()
-            .all(|(chunk, code)| live(*code, held.get(chunk).into_iter().flatten().copied()) >= code.needed())
+        entry.chunks.iter().all(|(chunk, code)| {
+            live(*code, held.get(chunk).into_iter().flat_map(BTreeMap::values).copied()) >= code.needed()
+        })
     }
 
-    fn held_by(&self, farmers: impl Iterator<Item = NodeId>) -> BTreeMap<ChunkId, Vec<IndexSet>> {
-        let mut held: BTreeMap<ChunkId, Vec<IndexSet>> = BTreeMap::new();
-        for node in farmers {
-            for (chunk, set) in self.world.on_disk(node) {
-                held.entry(chunk).or_default().push(set);
-            }
-        }
-        held
+    /// Farmers that have not failed for good.
+    fn honest(&self) -> Vec<NodeId> {
+        self.world.farmers().into_iter().filter(|node| !self.failed.contains(node)).collect()
     }
 
     /// The faults are over; whoever is only away is back, and two days later every chunk is as it should be.
     async fn recover(&mut self) {
         for node in std::mem::take(&mut self.away).into_keys() {
-            self.world.restart(node);
+            self.restart(node);
         }
         for _ in 0..48 {
             self.pass_hour().await;
         }
+        let given_up = self.settle_release();
         for entry in 0..self.ledger.len() {
             self.read(entry).await;
         }
-        let honest: Vec<NodeId> = self.world.farmers().into_iter().filter(|node| !self.failed.contains(node)).collect();
+        let honest = self.honest();
+        let has_room = |node: &&NodeId| self.world.status(**node).is_some_and(|status| status.free_bytes > 0);
+        let able: BTreeSet<NodeId> =
+            honest.iter().filter(has_room).filter(|node| !self.broken.contains(*node)).copied().collect();
         // The custodians count all that answer, liars they have not caught among them; t and r follow from that.
         let up = |nodes: &[NodeId]| nodes.iter().filter(|node| self.world.is_up(**node)).count();
         let counts = [up(&honest), up(&self.world.farmers())];
-        let held = self.held_by(honest.into_iter());
-        self.check_receipts();
+        let held = held_by(&self.world, honest);
+        self.check_all(&given_up);
         for entry in &self.ledger {
             for (chunk, code) in &entry.chunks {
-                let sets = held.get(chunk).into_iter().flatten().copied();
-                let by_count = |farmers: &usize| standing(*code, entry.class, *farmers, sets.clone());
-                if counts.iter().all(|farmers| by_count(farmers).health != Health::Healthy) {
-                    let (file, live) = (entry.file, live(*code, sets));
+                let holders = held.get(chunk).cloned().unwrap_or_default();
+                // Where farmers are full or broken, nobody can do better than with those that are left.
+                let farmers = able.iter().chain(holders.keys()).collect::<BTreeSet<_>>().len();
+                let is_recovered = |farmers: usize| {
+                    standing(*code, entry.class, farmers, holders.values().copied()).health == Health::Healthy
+                };
+                if !counts.into_iter().chain([farmers]).any(is_recovered) {
+                    let (file, live) = (entry.file, live(*code, holders.into_values()));
                     self.violations.push(Violation::NotRecovered { file, chunk: *chunk, live });
-                }
-            }
-        }
-    }
-
-    /// No receipt without durable bytes: what a farmer whose disk lost nothing has signed for lies on it.
-    fn check_receipts(&mut self) {
-        let honest = |node: &NodeId| !self.failed.contains(node) && !self.untold.contains(node);
-        let disks: BTreeMap<NodeId, BTreeMap<ChunkId, IndexSet>> = self
-            .world
-            .farmers()
-            .into_iter()
-            .filter(honest)
-            .map(|node| (node, self.world.on_disk(node).into_iter().collect()))
-            .collect();
-        for keeper in self.world.farmers() {
-            for locator in self.world.locators_of(keeper) {
-                for receipt in locator.receipts() {
-                    let (farmer, chunk) = (receipt.body().farmer, receipt.body().chunk);
-                    let Some(disk) = disks.get(&farmer) else { continue };
-                    let held = disk.get(&chunk).copied().unwrap_or_default();
-                    if !receipt.body().indices.is_subset(held) {
-                        self.violations.push(Violation::NotDurable { farmer, chunk });
-                    }
                 }
             }
         }
@@ -411,24 +347,4 @@ impl Month {
             violations: self.violations,
         }
     }
-}
-
-/// The chunks of a file, the root chunk last.
-fn chunks_of(bytes: &Bytes) -> Vec<(ChunkId, Code)> {
-    let len = bytes.len() as u64;
-    let (manifest, mut chunks) = if bytes.len() <= INLINE_MAX_BYTES {
-        (Manifest::Inline(bytes.clone()), Vec::new())
-    } else {
-        let chunk = |nth: u64| {
-            let start = usize::try_from(chunk_offset(nth)).expect("a small file");
-            encode(Code::Rs16Of48, BytesMut::from(&bytes[start..start + chunk_len(len, nth)])).descriptor.id()
-        };
-        let ids: Vec<ChunkId> = (0..chunk_count(len)).map(chunk).collect();
-        let raw: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
-        let list = ChunkList::new(0, len, raw.into());
-        (Manifest::List(list), ids.into_iter().map(|id| (id, Code::Rs16Of48)).collect())
-    };
-    let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..])).descriptor.id();
-    chunks.push((root, Code::Rep));
-    chunks
 }

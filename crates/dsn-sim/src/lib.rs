@@ -6,6 +6,10 @@
 //! networks ([`play_model`]), which the binary has too: the rest is the feature `network`.
 
 #[cfg(feature = "network")]
+mod checks;
+#[cfg(feature = "network")]
+mod crooked;
+#[cfg(feature = "network")]
 mod endure;
 #[cfg(feature = "network")]
 mod environment;
@@ -18,6 +22,8 @@ mod net;
 mod scenario;
 #[cfg(feature = "network")]
 mod trace;
+#[cfg(feature = "network")]
+mod violation;
 #[cfg(feature = "network")]
 mod world;
 
@@ -32,7 +38,9 @@ pub use model::{
 #[cfg(feature = "network")]
 pub use net::{Link, SimNet};
 #[cfg(feature = "network")]
-pub use scenario::{Outcome, ScenarioOptions, Violation, run_scenario};
+pub use scenario::{Outcome, ScenarioOptions, run_scenario};
+#[cfg(feature = "network")]
+pub use violation::Violation;
 #[cfg(feature = "network")]
 pub use world::World;
 

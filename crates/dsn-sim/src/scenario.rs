@@ -6,14 +6,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use dsn_client::{ClientOptions, NoProgress, PutOptions, PutReport, input::MemoryInput, output::MemoryOutput};
-use dsn_core::{hash::ChunkId, node_id::NodeId, redundancy::Class};
+use dsn_core::{cid::Cid, node_id::NodeId, redundancy::Class};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
 use crate::{
+    checks::{chunks_of, overpromised, unwritten_receipts},
+    crooked::put_crooked,
     fault::{FaultCounts, Lie},
     net::Link,
+    violation::Violation,
     world::World,
 };
 
@@ -28,41 +31,12 @@ pub struct ScenarioOptions {
     pub max_file_bytes: usize,
 }
 
-/// A broken promise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A file read as something else.
-    WrongBytes {
-        /// Its place among the files of the scenario.
-        file: usize,
-    },
-    /// A file that had to be readable was not.
-    Unreadable {
-        /// Its place among the files of the scenario.
-        file: usize,
-        /// What `get` said.
-        error: String,
-        /// Farmers that had failed.
-        failed: usize,
-        /// Farmers that `put` said may fail.
-        may_vanish: usize,
-    },
-    /// A farmer had signed for a piece that its disk did not have.
-    NotDurable {
-        /// The farmer.
-        farmer: NodeId,
-        /// The chunk.
-        chunk: ChunkId,
-    },
-    /// A chunk was still in want of repair long after the last fault.
-    NotRecovered {
-        /// Its file's place among the files of the scenario.
-        file: usize,
-        /// The chunk.
-        chunk: ChunkId,
-        /// Pieces on honest disks.
-        live: usize,
-    },
+impl ScenarioOptions {
+    /// The scenario that tests play with a seed: a dozen farmers and three files; every tenth is in a network of a hundred.
+    pub fn usual(seed: u64) -> Self {
+        let farmers = if seed % 10 == 9 { 100 } else { 12 };
+        Self { farmers, files: 3, max_file_bytes: if seed % 25 == 3 { 18 << 20 } else { 2 << 20 } }
+    }
 }
 
 /// What a scenario came to.
@@ -97,6 +71,7 @@ struct Story {
     options: ScenarioOptions,
     /// Farmers that failed for good, in whatever way.
     failed: BTreeSet<NodeId>,
+    violations: Vec<Violation>,
 }
 
 /// Plays the scenario of a seed; call within [`crate::run`].
@@ -109,13 +84,17 @@ pub async fn run_scenario(seed: u64, options: ScenarioOptions) -> Outcome {
         ..Link::default()
     };
     let world = World::new(seed, options.farmers, 1 << 30, link);
-    let mut story = Story { rng, world, options, failed: BTreeSet::new() };
+    let mut story = Story { rng, world, options, failed: BTreeSet::new(), violations: Vec::new() };
     let (kept, failed_puts) = story.put_all().await;
+    let crooked = story.put_crooked().await;
     let budget = kept.iter().map(|kept| kept.report.may_vanish).min().unwrap_or(0);
     story.fail_up_to(budget);
-    let (gets, violations) = story.read_all(&kept).await;
-    let (trace, events) = story.world.trace_hash();
-    Outcome { puts: kept.len(), failed_puts, gets, faults: story.world.faults(), trace, events, violations }
+    let gets = story.read_all(&kept).await;
+    story.read_crooked(crooked).await;
+    let Story { world, failed, mut violations, .. } = story;
+    violations.extend(unwritten_receipts(&world, &failed, &BTreeSet::new()));
+    let (trace, events) = world.trace_hash();
+    Outcome { puts: kept.len(), failed_puts, gets, faults: world.faults(), trace, events, violations }
 }
 
 impl Story {
@@ -137,16 +116,56 @@ impl Story {
         for file in 0..self.options.files {
             let bytes = self.file();
             let class = [Class::Low, Class::Normal, Class::High][self.rng.random_range(0..3)];
+            let broken = self.break_custodians();
             let client = self.world.client(ClientOptions::default());
             let mut input = MemoryInput::new(bytes.clone());
             let put = client.put(&mut input, PutOptions { class, ..PutOptions::default() }, &NoProgress);
             let (result, ()) = tokio::join!(biased; put, self.trouble());
             match result {
-                Ok(report) => kept.push(Kept { file, bytes, report }),
+                Ok(report) => {
+                    let lost = self.failed.len();
+                    self.violations.extend(overpromised(&self.world, file, &chunks_of(&bytes), &report, lost));
+                    kept.push(Kept { file, bytes, report });
+                }
                 Err(_) => failed += 1,
             }
+            broken.into_iter().for_each(|farmer| self.world.mend(farmer));
         }
         (kept, failed)
+    }
+
+    /// Now and then all but two farmers cannot write locators for a while: what is put then is not safe.
+    fn break_custodians(&mut self) -> Vec<NodeId> {
+        if self.rng.random_range(0..40) > 0 {
+            return Vec::new();
+        }
+        let mut farmers = self.world.farmers();
+        farmers.shuffle(&mut self.rng);
+        farmers.truncate(farmers.len() - 2);
+        farmers.retain(|farmer| self.world.is_up(*farmer));
+        farmers.iter().for_each(|farmer| self.world.break_locators(*farmer));
+        farmers
+    }
+
+    /// Now and then somebody uploads a chunk whose parity is no code word of its data.
+    async fn put_crooked(&mut self) -> Option<(Cid, Bytes)> {
+        if self.rng.random_range(0..4) > 0 {
+            return None;
+        }
+        let mut bytes = vec![0; self.rng.random_range(100_000..200_000)];
+        self.rng.fill(&mut bytes[..]);
+        let bytes = Bytes::from(bytes);
+        put_crooked(&self.world, &bytes).await.map(|cid| (cid, bytes))
+    }
+
+    /// Such a file may be lost, but it never reads as something else.
+    async fn read_crooked(&mut self, crooked: Option<(Cid, Bytes)>) {
+        let Some((cid, bytes)) = crooked else { return };
+        let mut output = MemoryOutput::default();
+        let result = self.world.client(ClientOptions::default()).get(cid, &mut output, &NoProgress).await;
+        if result.is_ok() && output.bytes != bytes[..] {
+            self.violations.push(Violation::WrongBytes { file: self.options.files });
+        }
     }
 
     /// Something happens to a farmer, or nothing, while a file is put.
@@ -154,7 +173,7 @@ impl Story {
         sleep(Duration::from_millis(self.rng.random_range(0..200))).await;
         let farmers = self.world.farmers();
         let victim = farmers[self.rng.random_range(0..farmers.len())];
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..11) {
             0 => self.fail(victim),
             1 => {
                 self.world.crash(victim);
@@ -169,8 +188,19 @@ impl Story {
                 sleep(Duration::from_secs(self.rng.random_range(1..15))).await;
                 self.world.partition(&apart, false);
             }
+            5 => self.black_out(farmers).await,
             _ => {}
         }
+    }
+
+    /// All but two farmers stop at once, for a moment.
+    async fn black_out(&mut self, mut farmers: Vec<NodeId>) {
+        farmers.shuffle(&mut self.rng);
+        farmers.truncate(farmers.len() - 2);
+        farmers.retain(|farmer| self.world.is_up(*farmer));
+        farmers.iter().for_each(|farmer| self.world.crash(*farmer));
+        sleep(Duration::from_millis(self.rng.random_range(5..40))).await;
+        farmers.into_iter().for_each(|farmer| self.world.restart(farmer));
     }
 
     /// A farmer fails for good, in some way.
@@ -180,13 +210,18 @@ impl Story {
             0 => self.world.crash(victim),
             1 => self.world.leave(victim),
             2 => self.world.hang(victim),
-            3 => self.world.lie(victim, Some(Lie::WrongBytes)),
+            3 => {
+                self.world.lie(victim, Some(Lie::WrongBytes));
+                if self.rng.random() {
+                    self.world.slow(victim, Duration::from_millis(700));
+                }
+            }
             4 => self.world.lie(victim, Some(Lie::Drops)),
             5 => self.world.lie(victim, Some(Lie::HidesLocators)),
             6 => self.world.lie(victim, Some(Lie::OtherLocator)),
             _ => {
                 let pick = self.rng.random_range(0..1000);
-                self.world.rot(victim, pick);
+                let _rotten = self.world.rot(victim, pick);
             }
         }
     }
@@ -204,22 +239,23 @@ impl Story {
         }
     }
 
-    async fn read_all(&mut self, kept: &[Kept]) -> (usize, Vec<Violation>) {
-        let (mut gets, mut violations) = (0, Vec::new());
+    async fn read_all(&mut self, kept: &[Kept]) -> usize {
+        let mut gets = 0;
         for Kept { file, bytes, report } in kept {
             let client = self.world.client(ClientOptions::default());
             let mut output = MemoryOutput::default();
             let result = client.get(report.cid, &mut output, &NoProgress).await;
             let (failed, may_vanish, file) = (self.failed.len(), report.may_vanish, *file);
             match result {
-                Ok(_) if output.bytes != bytes[..] => violations.push(Violation::WrongBytes { file }),
+                Ok(_) if output.bytes != bytes[..] => self.violations.push(Violation::WrongBytes { file }),
                 Ok(_) => gets += 1,
                 Err(error) if failed <= may_vanish => {
-                    violations.push(Violation::Unreadable { file, error: error.to_string(), failed, may_vanish });
+                    let error = error.to_string();
+                    self.violations.push(Violation::Unreadable { file, error, failed, may_vanish });
                 }
                 Err(_) => {}
             }
         }
-        (gets, violations)
+        gets
     }
 }

@@ -13,7 +13,7 @@ use dsn_core::{
     ports::{Handler, InlineCompute, Network, Upkeep},
 };
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, FarmerStatus, UnlimitedDisk, UpkeepOptions};
-use dsn_store::{FaultyStore, MemoryStore};
+use dsn_store::{FaultyStore, MemoryStore, Operation};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
@@ -164,6 +164,27 @@ impl World {
         self.farmers.get(&id).map(|farmer| farmer.disk.list_sound()).unwrap_or_default()
     }
 
+    /// What lies on a farmer's disk, readable or not.
+    pub fn listed(&self, id: NodeId) -> Vec<(ChunkId, IndexSet)> {
+        self.farmers.get(&id).map(|farmer| farmer.disk.list()).unwrap_or_default()
+    }
+
+    /// Chunks on a farmer's disk that no lease of an owner names.
+    pub fn without_lease(&self, id: NodeId) -> Vec<ChunkId> {
+        self.farmers.get(&id).map(|farmer| farmer.disk.list_without_lease()).unwrap_or_default()
+    }
+
+    /// Farmers on which a running farmer does not rely.
+    pub fn distrusted_by(&self, id: NodeId) -> Vec<NodeId> {
+        let running = self.farmers.get(&id).and_then(|farmer| farmer.running.as_ref());
+        running.map(|running| running.farmer.distrusted()).unwrap_or_default()
+    }
+
+    /// Whose files the clients put.
+    pub(crate) fn uploader(&self) -> &Identity {
+        &self.client_identity
+    }
+
     /// What a running farmer says of itself.
     pub fn status(&self, id: NodeId) -> Option<FarmerStatus> {
         self.farmers.get(&id)?.running.as_ref().map(|running| running.farmer.status())
@@ -211,30 +232,50 @@ impl World {
         ids.iter().for_each(|id| self.net.set_group(*id, u8::from(apart)));
     }
 
-    /// One of the farmer's pieces, chosen by `pick`, rots on its disk.
-    pub fn rot(&mut self, id: NodeId, pick: usize) {
-        let Some(farmer) = self.farmers.get(&id) else { return };
+    /// One of the farmer's pieces, chosen by `pick`, rots on its disk; says which.
+    pub fn rot(&mut self, id: NodeId, pick: usize) -> Option<(ChunkId, u8)> {
+        let farmer = self.farmers.get(&id)?;
         let held: Vec<_> = farmer
             .disk
             .list()
             .into_iter()
             .flat_map(|(chunk, set)| set.iter().map(move |i| (chunk, i)).collect::<Vec<_>>())
             .collect();
-        if let Some((chunk, index)) = held.get(pick % held.len().max(1))
-            && farmer.disk.flip_bit(*chunk, *index)
-        {
+        let (chunk, index) = *held.get(pick % held.len().max(1))?;
+        farmer.disk.flip_bit(chunk, index).then(|| {
             self.net.count(Fault::BitRot);
-        }
+            (chunk, index)
+        })
     }
 
-    /// Every write of the farmer fails from its next start on.
+    /// Every write of pieces fails from the farmer's next start on.
     pub fn break_disk(&mut self, id: NodeId) {
+        self.break_writes(id, Operation::Put);
+    }
+
+    /// Every write of locators fails from the farmer's next start on.
+    pub fn break_locators(&mut self, id: NodeId) {
+        self.break_writes(id, Operation::PutLocators);
+    }
+
+    /// The farmer's disk takes everything again.
+    pub fn mend(&mut self, id: NodeId) {
+        if !self.is_up(id) {
+            return;
+        }
+        self.stop(id, Fault::Crash);
+        if let Some(farmer) = self.farmers.get_mut(&id) {
+            farmer.store = Arc::new(farmer.disk.clone());
+        }
+        self.start(id);
+    }
+
+    fn break_writes(&mut self, id: NodeId, broken: Operation) {
         let net = Arc::clone(&self.net);
         self.stop(id, Fault::Crash);
         if let Some(farmer) = self.farmers.get_mut(&id) {
             let faulty = FaultyStore::new(farmer.disk.clone(), move |operation| {
-                let fails = matches!(operation, dsn_store::Operation::Put);
-                fails.then(|| {
+                (operation == broken).then(|| {
                     net.count(Fault::WriteError);
                     dsn_store::Fault::DiskFull
                 })
@@ -256,6 +297,11 @@ impl World {
     /// Whether the farmer answers.
     pub fn is_up(&self, id: NodeId) -> bool {
         self.net.is_up(id)
+    }
+
+    /// Whether others see the farmer in the network, though it may not answer.
+    pub fn is_served(&self, id: NodeId) -> bool {
+        self.farmers.get(&id).is_some_and(|farmer| farmer.running.is_some())
     }
 
     /// How often each fault happened.

@@ -1,6 +1,9 @@
 //! What becomes of a chunk that a round of collecting looks at. Not here: who holds it, which each store knows its own way.
 
-use dsn_core::ports::CollectStep;
+use dsn_core::{
+    canary::{Bug, planted},
+    ports::CollectStep,
+};
 
 /// What becomes of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,7 @@ impl Fate {
         match trashed_since {
             None if is_held => Self::Stays,
             None => Self::Trashed,
-            Some(_) if is_held => Self::Restored,
+            Some(_) if is_held && !planted(Bug::TrashForEver) => Self::Restored,
             Some(since) if since.saturating_add(step.trash_secs) <= step.now => Self::Deleted,
             Some(_) => Self::Stays,
         }

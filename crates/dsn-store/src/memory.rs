@@ -92,6 +92,13 @@ impl MemoryStore {
         held.filter(|(_, indices)| !indices.is_empty()).collect()
     }
 
+    /// Chunks with a piece that no lease of an owner names.
+    pub fn list_without_lease(&self) -> Vec<ChunkId> {
+        let state = self.state();
+        let held = state.chunks.iter().filter(|(_, held)| !held.pieces.is_empty()).map(|(chunk, _)| *chunk);
+        held.filter(|chunk| state.leases.of(*chunk).is_empty()).collect()
+    }
+
     /// A wiped disk: pieces, descriptors, locators and leases are gone.
     pub fn lose_everything(&self) {
         let mut state = self.state();

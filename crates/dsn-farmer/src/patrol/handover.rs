@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dsn_core::{
+    canary::{Bug, planted},
     limits::{CUSTODIANS, IDS_MAX_PER_REQUEST, PUBLISH_MAX_LOCATORS},
     locator::{Locator, VerifiedLocator},
     node_id::{NodeId, Places, Position},
@@ -45,7 +46,7 @@ impl Handover {
 
     /// A locator kept here, whose custodians are these now.
     pub(super) fn consider(&mut self, locator: &Locator, custodians: &[NodeId], me: NodeId) {
-        if !self.is_changed {
+        if !self.is_changed || planted(Bug::HandoverOff) {
             return;
         }
         let newcomers = self.newcomers(Position::from(&locator.chunk()), custodians);

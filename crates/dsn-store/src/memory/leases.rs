@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dsn_core::{
+    canary::{Bug, planted},
     cid::Cid,
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
@@ -32,7 +33,9 @@ impl Leases {
     /// An upload wants the chunk until then; it leaves the trash.
     pub(super) fn add_provisional(&mut self, chunk: ChunkId, put_id: PutId, owner: NodeId, until: u64) {
         self.provisional.entry(chunk).or_default().insert((put_id, owner), until);
-        self.trash.remove(&chunk);
+        if !planted(Bug::TrashForEver) {
+            self.trash.remove(&chunk);
+        }
     }
 
     /// See [`dsn_core::ports::PieceStore::bind`].
@@ -78,7 +81,8 @@ impl Leases {
             uploads.retain(|_, until| *until > step.now);
         }
         let is_uploaded = self.provisional.get(&chunk).is_some_and(|uploads| !uploads.is_empty());
-        let is_held = is_uploaded || self.of(chunk).iter().any(|lease| lease.body().holds_at(step.now));
+        let is_leased = self.of(chunk).iter().any(|lease| lease.body().holds_at(step.now));
+        let is_held = is_uploaded || (is_leased && !planted(Bug::LeasesIgnored));
         let fate = Fate::of(is_held, self.trash.get(&chunk).copied(), step);
         match fate {
             Fate::Stays => {}
