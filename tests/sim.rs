@@ -2,12 +2,21 @@
 //! promise. `DSN_SIM_SEEDS=1000..2000 cargo test --test sim` plays other seeds.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{LazyLock, Mutex},
+    time::Duration,
 };
 
-use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, input::MemoryInput};
+use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, input::MemoryInput, output::MemoryOutput};
+use dsn_core::{
+    hash::ChunkId,
+    limits::CUSTODIANS,
+    node_id::{Places, Position},
+};
+use dsn_farmer::UpkeepOptions;
 use dsn_sim::{EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, World, endure, run, run_scenario};
+use tokio::time::sleep;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("DSN_SIM_SEEDS") else { return 0..200 };
@@ -70,6 +79,9 @@ static PLAYED: LazyLock<Mutex<(usize, FaultCounts)>> = LazyLock::new(Mutex::defa
 
 #[expect(clippy::print_stdout, reason = "what was played, for those who look")]
 fn play_months(seeds: Range<u64>) {
+    if let Ok(filter) = std::env::var("DSN_LOG") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init();
+    }
     let seeds_played = seeds.clone().count();
     let (mut faults, mut puts, mut gets, mut repairs) = (FaultCounts::default(), 0, 0, 0);
     let mut hash = blake3::Hasher::new();
@@ -144,11 +156,53 @@ fn a_newer_word_of_the_owner_counts_whoever_is_asked_first() {
         let (last, others) = holders.split_last().expect("every farmer has a copy");
         world.crash(*last);
         // Of two words of one second the one that keeps the file counts.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         client.keep_file(cid, Keep::NoLonger).await.expect("the others answer");
         world.restart(*last);
         assert_eq!(client.leases_of(cid.0, [*last]).await.len(), 1, "it has not heard of it");
         let asked = others[..3].iter().chain([last]).copied();
         assert!(client.leases_of(cid.0, asked).await.is_empty(), "given up is given up");
+    });
+}
+
+/// From ten farmers to a hundred, one every few hours. Whoever is a custodian in the end keeps the locator, and no piece
+/// has moved.
+#[test]
+fn a_network_that_grows_tenfold_finds_every_chunk_and_moves_no_piece() {
+    const HOURS: u64 = 3600;
+    run(async {
+        let upkeep = UpkeepOptions { probe_every_secs: 2 * HOURS, ..UpkeepOptions::default() };
+        let mut world = World::with_upkeep(7, 10, 1 << 30, Link::default(), upkeep);
+        let first = world.farmers();
+        let client = world.client(ClientOptions::default());
+        let mut files = Vec::new();
+        for n in 0..8_u8 {
+            let bytes: bytes::Bytes = (0..50_000 * u32::from(n)).map(|i| i.to_le_bytes()[0] ^ n).collect();
+            let put = client.put(&mut MemoryInput::new(bytes.clone()), PutOptions::default(), &NoProgress).await;
+            files.push((put.expect("nothing fails here").cid, bytes));
+        }
+        let held = |world: &World| first.iter().map(|node| world.on_disk(*node)).collect::<Vec<_>>();
+        let held_first = held(&world);
+        for n in 1..=90_usize {
+            let joined = world.add_farmer(1 << 30);
+            sleep(Duration::from_secs(3 * HOURS)).await;
+            let (cid, bytes) = &files[n % files.len()];
+            let mut output = MemoryOutput::default();
+            let got = world.client(ClientOptions::default()).get(*cid, &mut output, &NoProgress).await;
+            assert!(got.is_ok() && output.bytes == bytes[..], "{n} farmers joined, last {joined}: {got:?}");
+        }
+        assert!(held(&world) == held_first, "the pieces are where they were");
+        let farmers = world.farmers();
+        let moved = farmers.iter().filter(|node| !first.contains(node) && !world.on_disk(**node).is_empty()).count();
+        assert_eq!(moved, 0, "newcomers with pieces");
+        let places = Places::new(farmers.iter().copied());
+        let chunks: BTreeSet<ChunkId> = held_first.iter().flatten().map(|(chunk, _)| *chunk).collect();
+        assert!(chunks.len() > files.len(), "{} chunks", chunks.len());
+        for chunk in chunks {
+            for custodian in places.closest(Position::from(&chunk), CUSTODIANS) {
+                let keeps = world.locators_of(custodian).iter().any(|locator| locator.chunk() == chunk);
+                assert!(keeps, "{custodian} does not keep the locator of {chunk}");
+            }
+        }
     });
 }

@@ -2,6 +2,8 @@
 //! wrong bytes or without pieces it had signed for. Nobody else's word counts, so nobody can talk a farmer down. Not
 //! here: whom to ask when, and what to do about it (`repair`).
 
+mod notes;
+
 use std::collections::BTreeMap;
 
 use crate::{
@@ -23,8 +25,14 @@ const LOSSES_MAX: usize = 65_536;
 /// Wrong answers within [`WRONG_WITHIN_SECS`] after which nothing a farmer has signed counts.
 const WRONG_MAX: usize = 3;
 
-/// Seconds for which a wrong answer counts.
-const WRONG_WITHIN_SECS: u64 = 24 * 3600;
+/// Seconds for which a wrong answer counts: a custodian with few chunks of a farmer audits it once in days.
+const WRONG_WITHIN_SECS: u64 = 7 * 24 * 3600;
+
+/// Requests in a row that must stay unanswered before a farmer can count as gone.
+const SILENT_MIN: u32 = 3;
+
+/// Seconds after which a silent node that sends something is worth being asked again.
+const ASK_AGAIN_SECS: u64 = 60;
 
 /// Many vanish at once when it happens within these seconds.
 const BRAKE_WITHIN_SECS: u64 = 15 * 60;
@@ -49,6 +57,9 @@ pub enum Presence {
 #[derive(Clone, Debug, Default)]
 struct Peer {
     silent_since: Option<u64>,
+    /// When it was asked in vain last, and how often in a row.
+    unanswered_at: u64,
+    unanswered: u32,
     mark: Option<StoreMark>,
     has_proved: bool,
     wrong: Vec<u64>,
@@ -59,6 +70,8 @@ struct Peer {
 pub struct Liveness {
     grace_secs: u64,
     peers: BTreeMap<NodeId, Peer>,
+    /// Of these, the silent ones.
+    silent: usize,
     losses: BTreeMap<(ChunkId, NodeId), Loss>,
     braked_at: Option<u64>,
 }
@@ -73,28 +86,48 @@ struct Loss {
 impl Liveness {
     /// Nothing seen yet; silence of up to `grace_secs` is forgiven.
     pub fn new(grace_secs: u64) -> Self {
-        Self { grace_secs, peers: BTreeMap::new(), losses: BTreeMap::new(), braked_at: None }
+        Self { grace_secs, peers: BTreeMap::new(), silent: 0, losses: BTreeMap::new(), braked_at: None }
     }
 
     /// It answered, with its store in this life. Says whether what it holds should be asked anew: its store is another,
     /// an old copy, or has lost pieces.
     pub fn heard(&mut self, node: NodeId, mark: StoreMark) -> bool {
+        self.answered(node);
         let Some(peer) = self.peer(node) else { return false };
-        if !planted(Bug::ReturnIgnored) {
-            peer.silent_since = None;
-        }
         let before = peer.mark.replace(mark);
         before.is_some_and(|before| before.id != mark.id || before.opens > mark.opens || before.losses < mark.losses)
     }
 
-    /// It did not answer at `now` (Unix seconds).
-    pub fn silent(&mut self, node: NodeId, now: u64) {
-        if let Some(peer) = self.peer(node) {
-            peer.silent_since.get_or_insert(now);
+    /// It answered something else.
+    pub fn answered(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node)
+            && !planted(Bug::ReturnIgnored)
+        {
+            self.silent -= usize::from(peer.silent_since.take().is_some());
+            peer.unanswered = 0;
         }
+    }
+
+    /// It did not answer at `now` (Unix seconds). Says whether it did before.
+    pub fn silent(&mut self, node: NodeId, now: u64) -> bool {
+        let mut is_new = false;
+        if let Some(peer) = self.peer(node) {
+            is_new = peer.silent_since.is_none();
+            peer.silent_since.get_or_insert(now);
+            (peer.unanswered_at, peer.unanswered) = (now, peer.unanswered.saturating_add(1));
+        }
+        self.silent += usize::from(is_new);
         if self.braked_at.is_none() && self.is_mass_failure(now) {
             self.braked_at = Some(now);
         }
+        is_new
+    }
+
+    /// Whether a node that has just sent something was silent until now, so that it is worth being asked at once. To
+    /// send is not enough to be there: others have to reach it.
+    pub fn may_be_back(&self, node: NodeId, now: u64) -> bool {
+        let silent = self.peers.get(&node).filter(|peer| peer.silent_since.is_some());
+        silent.is_some_and(|peer| peer.unanswered_at.saturating_add(ASK_AGAIN_SECS) <= now)
     }
 
     /// It answered with wrong bytes, or without a piece it had signed for, at `now`.
@@ -144,9 +177,23 @@ impl Liveness {
             None => Presence::Here,
             Some(_) if planted(Bug::SilentForEver) => Presence::Silent,
             Some(_) if planted(Bug::GraceZero) => Presence::Gone,
-            Some(since) if since.saturating_add(self.grace_secs) > now => Presence::Silent,
+            Some(since) if since.saturating_add(self.forgiven_secs(now)) > now => Presence::Silent,
+            Some(_) if peer.unanswered < SILENT_MIN => Presence::Silent,
             Some(_) => Presence::Gone,
         }
+    }
+
+    /// Seconds of silence that are forgiven: the grace, and while most are silent as long again as they are in the
+    /// median, for then it is rather this node that is cut off; but never more than twice the grace.
+    fn forgiven_secs(&self, now: u64) -> u64 {
+        // Those that answer are silent for 0 seconds.
+        if self.silent * 2 <= self.peers.len() {
+            return self.grace_secs;
+        }
+        let silent_secs = |peer: &Peer| peer.silent_since.map_or(0, |since| now.saturating_sub(since));
+        let mut silent_secs: Vec<u64> = self.peers.values().map(silent_secs).collect();
+        let (_, median, _) = silent_secs.select_nth_unstable(self.peers.len() / 2);
+        self.grace_secs + self.grace_secs.min(*median)
     }
 
     /// Who holds what of a chunk, by the receipts of farmers that are not gone and less what they were seen to lack.
@@ -172,8 +219,7 @@ impl Liveness {
     /// Whether so many vanished at once that it is more likely an outage, or this node cut off, than their end: then
     /// what is not urgent waits, for at most one grace more.
     pub fn is_braking(&mut self, now: u64) -> bool {
-        let silent = self.peers.values().filter(|peer| peer.silent_since.is_some()).count();
-        let is_over = silent * BRAKE_SHARE * 2 <= self.peers.len();
+        let is_over = self.silent * BRAKE_SHARE * 2 <= self.peers.len();
         let Some(at) = self.braked_at else { return false };
         if is_over {
             self.braked_at = None;
@@ -189,6 +235,11 @@ impl Liveness {
     pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.peers.retain(|node, _| keep(*node));
         self.losses.retain(|(_, node), _| keep(*node));
+        self.count_silent();
+    }
+
+    fn count_silent(&mut self) {
+        self.silent = self.peers.values().filter(|peer| peer.silent_since.is_some()).count();
     }
 
     fn is_mass_failure(&self, now: u64) -> bool {
@@ -233,11 +284,21 @@ mod tests {
         }
     }
 
+    fn silence(liveness: &mut Liveness, nodes: std::ops::Range<u8>, at: u64) {
+        for n in nodes {
+            liveness.silent(node(n), at);
+        }
+    }
+
     #[test]
     fn silence_is_forgiven_for_the_grace_and_no_longer() {
         let mut liveness = Liveness::new(GRACE);
         assert_eq!(liveness.presence(node(1), NOW), Presence::Here);
+        // One that most others answer beside.
+        hear(&mut liveness, 2..5, mark(1, 1, 0));
         liveness.silent(node(1), NOW);
+        liveness.silent(node(1), NOW + 60);
+        assert_eq!(liveness.presence(node(1), NOW + GRACE), Presence::Silent, "twice is not often");
         liveness.silent(node(1), NOW + GRACE - 1);
         assert_eq!(liveness.presence(node(1), NOW + GRACE - 1), Presence::Silent);
         assert_eq!(liveness.presence(node(1), NOW + GRACE), Presence::Gone);
@@ -246,7 +307,36 @@ mod tests {
     }
 
     #[test]
-    fn three_wrong_answers_within_a_day_end_all_trust() {
+    fn while_most_are_silent_nobody_is_gone_for_as_long_again() {
+        let silent_for = |silent: u8, secs: u64| {
+            let mut liveness = Liveness::new(GRACE);
+            hear(&mut liveness, 0..10, mark(1, 1, 0));
+            for at in [0, 60, 120] {
+                silence(&mut liveness, 0..silent, NOW + at);
+            }
+            liveness.presence(node(0), NOW + secs)
+        };
+        assert_eq!(silent_for(5, GRACE), Presence::Gone, "half of them answer");
+        assert_eq!(silent_for(6, GRACE), Presence::Silent, "it is rather I who am cut off");
+        assert_eq!(silent_for(10, 2 * GRACE - 1), Presence::Silent);
+        assert_eq!(silent_for(10, 2 * GRACE), Presence::Gone, "not for ever");
+    }
+
+    #[test]
+    fn a_silent_node_that_sends_something_is_asked_again_but_not_all_the_time() {
+        let mut liveness = Liveness::new(GRACE);
+        assert!(!liveness.may_be_back(node(1), NOW), "nobody missed it");
+        assert!(liveness.silent(node(1), NOW));
+        assert!(!liveness.may_be_back(node(1), NOW + ASK_AGAIN_SECS - 1));
+        assert!(liveness.may_be_back(node(1), NOW + ASK_AGAIN_SECS));
+        assert!(!liveness.silent(node(1), NOW + ASK_AGAIN_SECS));
+        assert!(!liveness.may_be_back(node(1), NOW + ASK_AGAIN_SECS));
+        liveness.answered(node(1));
+        assert_eq!(liveness.presence(node(1), NOW + 9 * GRACE), Presence::Here);
+    }
+
+    #[test]
+    fn three_wrong_answers_within_a_week_end_all_trust() {
         let mut liveness = Liveness::new(GRACE);
         for at in [NOW, NOW + 10, NOW + 20] {
             assert_eq!(liveness.presence(node(1), at), Presence::Here);
@@ -271,7 +361,7 @@ mod tests {
     fn a_mass_failure_brakes_for_one_grace_more_and_ends_when_they_are_back() {
         let mut liveness = Liveness::new(GRACE);
         hear(&mut liveness, 0..40, mark(1, 1, 0));
-        (0..9).for_each(|n| liveness.silent(node(n), NOW));
+        silence(&mut liveness, 0..9, NOW);
         assert!(!liveness.is_braking(NOW), "nine are not many");
         liveness.silent(node(9), NOW + 60);
         assert!(liveness.is_braking(NOW + 60));
@@ -279,7 +369,7 @@ mod tests {
         assert!(!liveness.is_braking(NOW + 60 + 2 * GRACE));
         let mut liveness = Liveness::new(GRACE);
         hear(&mut liveness, 0..40, mark(1, 1, 0));
-        (0..12).for_each(|n| liveness.silent(node(n), NOW));
+        silence(&mut liveness, 0..12, NOW);
         hear(&mut liveness, 0..9, mark(1, 2, 0));
         assert!(!liveness.is_braking(NOW + 60));
     }
@@ -288,7 +378,7 @@ mod tests {
     fn nodes_that_vanish_one_by_one_do_not_brake() {
         let mut liveness = Liveness::new(GRACE);
         hear(&mut liveness, 0..40, mark(1, 1, 0));
-        (0..30).for_each(|n| liveness.silent(node(n), NOW + u64::from(n) * 1800));
+        (0..30).for_each(|n| silence(&mut liveness, n..n + 1, NOW + u64::from(n) * 1800));
         assert!(!liveness.is_braking(NOW + 30 * 1800));
     }
 }

@@ -167,6 +167,7 @@ impl Handler for Farmer {
     }
 
     async fn handle(&self, from: NodeId, request: Request) -> Response {
+        self.liveness.sent(from, self.parts.environment.unix_secs());
         let answer = match request {
             Request::Info => Ok(Response::Info(self.info())),
             Request::Locate(chunks) => self.locate(&chunks).await,

@@ -11,12 +11,14 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use dsn_core::{
     canary::{Bug, planted},
     descriptor::Code,
     hash::ChunkId,
     index_set::IndexSet,
     limits::{CUSTODIANS, IDS_MAX_PER_REQUEST},
+    liveness::Presence,
     locator::{Locator, VerifiedLocator},
     node_id::{NodeId, Places, Position},
     ports::{Network, Snapshot, StoreError},
@@ -25,6 +27,7 @@ use dsn_core::{
     rpc::{Request, Response},
 };
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use self::{audits::Sample, handover::Handover};
 use crate::{
@@ -41,11 +44,28 @@ const ASKED_AT_ONCE: usize = 16;
 /// Seconds a holder has to answer an audit: half a MiB over a slow line.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
+/// So many holders that fall silent in one round, and one in so many of those asked, are reason to ask all of them.
+const SEVERAL: usize = 2;
+const SEVERAL_SHARE: usize = 10;
+
+/// What came of asking a holder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Probed {
+    There,
+    /// It is there, and its store is another or has lost something.
+    Changed,
+    Silent,
+    /// It is silent, and was not before.
+    FellSilent,
+}
+
 /// Goes its rounds.
 pub(crate) struct Patrol {
     pub(crate) farmer: Arc<Farmer>,
     pub(crate) network: Arc<dyn Network>,
     round: u64,
+    /// The last comparison with other custodians, counted in graces since 1970, so that all have the same number.
+    compared: u64,
     /// Servers of the round before, less those that could not be given what they should keep.
     seen: BTreeSet<NodeId>,
     /// Holders of the round before.
@@ -54,6 +74,10 @@ pub(crate) struct Patrol {
     to_audit: Vec<NodeId>,
     /// Holders to be asked what they hold, since their store has changed.
     changed: BTreeSet<NodeId>,
+    /// Whether repair is slowed because many vanished at once.
+    is_braking: bool,
+    /// What was last kept of what has been seen.
+    noted: Bytes,
 }
 
 /// What one round finds on its way through the locators.
@@ -71,26 +95,38 @@ struct Round {
 
 impl Patrol {
     pub(crate) fn new(farmer: Arc<Farmer>, network: Arc<dyn Network>) -> Self {
+        let compared = farmer.parts.environment.unix_secs() / farmer.options.upkeep.absent_grace_secs.max(1);
         Self {
             farmer,
             network,
             round: 0,
+            compared,
             seen: BTreeSet::new(),
             holders: Vec::new(),
             to_audit: Vec::new(),
             changed: BTreeSet::new(),
+            is_braking: false,
+            noted: Bytes::new(),
         }
     }
 
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self) {
         loop {
-            let secs = self.farmer.options.upkeep.probe_every_secs;
-            let jitter = random(&*self.farmer.parts.environment) % (secs * 500 + 1);
-            tokio::time::sleep(Duration::from_millis(secs * 750 + jitter)).await;
+            self.rest().await;
             if let Err(error) = self.go_round().await {
                 tracing::warn!(%error, "the round through the locators ended early");
             }
+        }
+    }
+
+    /// Waits for the next round. Who was silent and says something is asked at once, so that what it holds counts again.
+    async fn rest(&mut self) {
+        let secs = self.farmer.options.upkeep.probe_every_secs;
+        let jitter = random(&*self.farmer.parts.environment) % (secs * 500 + 1);
+        let next = Instant::now() + Duration::from_millis(secs * 750 + jitter);
+        while let Ok(back) = tokio::time::timeout_at(next, self.farmer.liveness.back()).await {
+            self.ask(back.into_iter().map(|node| (node, None)).collect()).await;
         }
     }
 
@@ -98,7 +134,8 @@ impl Patrol {
         let Ok(snapshot) = self.network.snapshot(false).await else { return Ok(()) };
         self.round += 1;
         let now = self.farmer.parts.environment.unix_secs();
-        let mut handover = Handover::new(&self.seen, &snapshot);
+        let turn = self.comparison_due(now);
+        let mut handover = Handover::new(&self.seen, &snapshot, turn);
         let mut round = Round {
             now,
             me: self.network.local_id(),
@@ -124,7 +161,15 @@ impl Patrol {
         self.probe(&mut round).await;
         self.farmer.liveness.with(|seen| seen.retain(|node| round.holders.contains_key(&node)));
         self.holders = round.holders.into_keys().filter(|node| *node != round.me).collect();
-        Ok(())
+        self.note_down().await
+    }
+
+    /// The number of the comparison with other custodians, once a grace.
+    fn comparison_due(&mut self, now: u64) -> Option<usize> {
+        let number = now / self.farmer.options.upkeep.absent_grace_secs.max(1);
+        let is_due = number != self.compared;
+        self.compared = number;
+        is_due.then(|| usize::try_from(number).unwrap_or(0))
     }
 
     /// How a chunk stands, if this node is one of its custodians.
@@ -184,32 +229,60 @@ impl Patrol {
         }
     }
 
-    /// Asks holders for a sign of life, with an audit for those whose turn it is. The farther this node is from being the
-    /// first custodian of anything a holder has, the less often.
-    async fn probe(&mut self, round: &mut Round) {
-        let samples = std::mem::take(&mut round.samples);
-        let due: Vec<_> = round
-            .holders
-            .iter()
-            .filter(|(node, rank)| {
-                let turn = u64::try_from(**rank).unwrap_or(u64::MAX).saturating_add(1);
-                **node != round.me && (self.round.is_multiple_of(turn) || samples.contains_key(node))
-            })
-            .map(|(node, _)| (*node, samples.get(node)))
-            .collect();
-        let this = &*self;
-        let probes = due.into_iter().map(|(node, sample)| async move { (node, this.probe_one(node, sample).await) });
-        let answers: Vec<(NodeId, bool)> = stream::iter(probes).buffer_unordered(ASKED_AT_ONCE).collect().await;
-        self.changed.extend(
-            answers
-                .into_iter()
-                .filter(|(_, changed)| *changed && !planted(Bug::InventorySkipped))
-                .map(|(node, _)| node),
-        );
+    /// Keeps what has been seen, if it is news.
+    async fn note_down(&mut self) -> Result<(), StoreError> {
+        let notes = self.farmer.liveness.with(|seen| seen.notes());
+        if notes != self.noted {
+            self.farmer.parts.store.keep_notes(notes.clone()).await?;
+            self.noted = notes;
+        }
+        Ok(())
     }
 
-    /// Says whether the holder's store has changed.
-    async fn probe_one(&self, node: NodeId, sample: Option<&Sample>) -> bool {
+    /// Asks holders for a sign of life, with an audit for those whose turn it is. The farther this node is from being the
+    /// first custodian of anything a holder has, the less often; but the silent are asked in every round, and all are when
+    /// several fell silent, so that many that vanish at once are seen to do so.
+    async fn probe(&mut self, round: &mut Round) {
+        let samples = std::mem::take(&mut round.samples);
+        let mut holders = std::mem::take(&mut round.holders);
+        holders.remove(&round.me);
+        let silent = self.farmer.liveness.with(|seen| {
+            let is_silent = |node: &NodeId| seen.presence(*node, round.now) == Presence::Silent;
+            holders.keys().copied().filter(is_silent).collect::<BTreeSet<NodeId>>()
+        });
+        let (due, others): (BTreeMap<_, _>, BTreeMap<_, _>) = holders.iter().partition(|(node, rank)| {
+            let turn = u64::try_from(**rank).unwrap_or(u64::MAX).saturating_add(1);
+            self.round.is_multiple_of(turn) || samples.contains_key(node) || silent.contains(node)
+        });
+        let with_sample = |due: BTreeMap<&NodeId, &usize>| -> Vec<_> {
+            due.into_keys().map(|node| (*node, samples.get(node))).collect()
+        };
+        let asked = due.len();
+        let fell_silent = self.ask(with_sample(due)).await;
+        if fell_silent >= SEVERAL && fell_silent * SEVERAL_SHARE >= asked {
+            self.ask(with_sample(others)).await;
+        }
+        round.holders = holders;
+        let is_braking = self.farmer.liveness.with(|seen| seen.is_braking(round.now));
+        if is_braking && !self.is_braking {
+            tracing::warn!("many farmers vanished at once: repair that is not urgent waits");
+        }
+        self.is_braking = is_braking;
+    }
+
+    /// Asks these; says how many of them have fallen silent.
+    async fn ask(&mut self, holders: Vec<(NodeId, Option<&Sample>)>) -> usize {
+        let this = &*self;
+        let probes =
+            holders.into_iter().map(|(node, sample)| async move { (node, this.probe_one(node, sample).await) });
+        let answers: Vec<(NodeId, Probed)> = stream::iter(probes).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let changed =
+            answers.iter().filter(|(_, probed)| *probed == Probed::Changed && !planted(Bug::InventorySkipped));
+        self.changed.extend(changed.map(|(node, _)| *node));
+        answers.iter().filter(|(_, probed)| *probed == Probed::FellSilent).count()
+    }
+
+    async fn probe_one(&self, node: NodeId, sample: Option<&Sample>) -> Probed {
         let items = sample.map(Sample::items).unwrap_or_default();
         let asked = tokio::time::timeout(ANSWER_WAIT, self.network.request(node, Request::Audit(items))).await;
         let now = self.farmer.parts.environment.unix_secs();
@@ -220,13 +293,16 @@ impl Patrol {
                     Some(sample) => self.judge(node, sample, audited.slices).await,
                     None => false,
                 };
-                changed || lacked
+                if changed || lacked { Probed::Changed } else { Probed::There }
             }
             // A refusal is a sign of life, and proves nothing.
-            Ok(Ok(_)) => false,
+            Ok(Ok(_)) => {
+                self.farmer.liveness.with(|seen| seen.answered(node));
+                Probed::There
+            }
             Ok(Err(_)) | Err(_) => {
-                self.farmer.liveness.with(|seen| seen.silent(node, now));
-                false
+                let is_new = self.farmer.liveness.with(|seen| seen.silent(node, now));
+                if is_new { Probed::FellSilent } else { Probed::Silent }
             }
         }
     }

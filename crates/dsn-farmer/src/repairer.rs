@@ -2,7 +2,7 @@
 //! so to the other custodians, then has the client do it. Not here: who is there (`patrol` finds out) and the work itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -114,6 +114,15 @@ enum Done {
     Failed,
 }
 
+/// What the holders of a chunk say they hold.
+struct Seen {
+    /// Pieces that count as held.
+    held: BTreeMap<NodeId, IndexSet>,
+    health: Health,
+    /// Holders that claim what an audit has found missing: they would take it again, and sign for it again.
+    in_doubt: BTreeSet<NodeId>,
+}
+
 /// Repairs what waits.
 pub(crate) struct Repairer {
     pub(crate) farmer: Arc<Farmer>,
@@ -181,9 +190,13 @@ impl Repairer {
         }
         let kept = self.farmer.parts.store.locators(&[chunk]).await;
         let Ok(Some(locator)) = kept.map(|mut kept| kept.pop().flatten()) else { return Done::Well };
-        let locator = locator.kept(now);
+        let mut locator = locator.kept(now);
+        // Others may know of holders that this node missed, or could not write down.
+        if let Some(known) = self.client.find_locator(locator.descriptor()).await {
+            locator.merge(&known);
+        }
         let Ok(snapshot) = self.network.snapshot(false).await else { return Done::Failed };
-        let (held, health) = self.look_again(&locator, snapshot.nodes.len()).await;
+        let Seen { held, health, in_doubt } = self.look_again(&locator, snapshot.nodes.len()).await;
         match health {
             Health::Healthy => return Done::Well,
             // All holders gave it up, most likely; if not, the patrol sees them come back.
@@ -193,6 +206,7 @@ impl Repairer {
         }
         // Everybody is asked who they are only when there is something to do: that is dear.
         let Some(survey) = self.survey(now).await else { return Done::Failed };
+        in_doubt.into_iter().for_each(|node| survey.leave_out(node));
         if !self.announce(chunk, pending.rank).await {
             return Done::At(now + believed);
         }
@@ -213,20 +227,22 @@ impl Repairer {
 
     /// Asks all who signed what they hold now, and how the chunk stands by that. Those that are silent within the grace
     /// count as holders for the standing, and for nothing else; those whose answers were wrong for nothing at all.
-    async fn look_again(&self, locator: &VerifiedLocator, farmers: usize) -> (BTreeMap<NodeId, IndexSet>, Health) {
+    async fn look_again(&self, locator: &VerifiedLocator, farmers: usize) -> Seen {
         let answers = self.client.held_now(locator).await;
         let now = self.now();
-        let (mut held, mut counted) = (BTreeMap::new(), Vec::new());
+        let (mut held, mut counted, mut in_doubt) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         self.farmer.liveness.with(|seen| {
             let (believed, liars) = (seen.holders(locator, now), seen.distrusted(now));
             for receipt in locator.receipts().filter(|receipt| !liars.contains(&receipt.body().farmer)) {
                 let (node, claimed) = (receipt.body().farmer, receipt.body().indices);
                 match answers.get(&node).copied().flatten() {
                     Some(set) => {
+                        seen.answered(node);
                         seen.lost(node, locator.chunk(), receipt.body().seq, claimed.minus(set));
-                        let set = seen.less_lost(receipt.body(), set);
-                        counted.push(set);
-                        held.insert(node, set);
+                        let sound = seen.less_lost(receipt.body(), set);
+                        in_doubt.extend((sound != set).then_some(node));
+                        counted.push(sound);
+                        held.insert(node, sound);
                     }
                     None => counted.extend(believed.get(&node).copied()),
                 }
@@ -234,7 +250,8 @@ impl Repairer {
         });
         held.retain(|_, set| !set.is_empty());
         let class = locator.class().unwrap_or(Class::Normal);
-        (held, standing(locator.descriptor().code(), class, farmers, counted).health)
+        let health = standing(locator.descriptor().code(), class, farmers, counted).health;
+        Seen { held, health, in_doubt }
     }
 
     /// Tells the other custodians. False when one that is closer to the chunk is at it already.

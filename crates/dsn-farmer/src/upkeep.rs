@@ -38,6 +38,7 @@ impl Farmer {
             budget: Budget::new(self.options.upkeep.repair_bytes_per_sec, BURST_BYTES, now),
             survey: None,
         };
+        self.recall().await;
         let patrol = Patrol::new(Arc::clone(&self), network);
         let drainer = Drainer { farmer: Arc::clone(&self), client: Arc::clone(&client), state: self.drain.subscribe() };
         let scrubber = Scrubber { farmer: Arc::clone(&self), client: Arc::clone(&client) };

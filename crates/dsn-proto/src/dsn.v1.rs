@@ -471,3 +471,39 @@ pub struct RenewResponse {
     #[prost(uint32, repeated, tag = "1")]
     pub chunks: ::prost::alloc::vec::Vec<u32>,
 }
+/// What it has seen of the others, so that it need not begin anew when it is restarted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Observations {
+    #[prost(message, repeated, tag = "1")]
+    pub peers: ::prost::alloc::vec::Vec<ObservedPeer>,
+    #[prost(message, repeated, tag = "2")]
+    pub losses: ::prost::alloc::vec::Vec<ObservedLoss>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObservedPeer {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub node_id: ::prost::bytes::Bytes,
+    /// Unix seconds since when it is silent; 0: it answered.
+    #[prost(uint64, tag = "2")]
+    pub silent_since: u64,
+    #[prost(bool, tag = "3")]
+    pub has_proved: bool,
+    /// Unix seconds of its wrong answers.
+    #[prost(uint64, repeated, tag = "4")]
+    pub wrong_at: ::prost::alloc::vec::Vec<u64>,
+    /// In which life its store was; absent: never heard.
+    #[prost(message, optional, tag = "5")]
+    pub mark: ::core::option::Option<StoreMark>,
+}
+/// Pieces that it does not have, whatever its receipts up to this number say.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObservedLoss {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub node_id: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub chunk_id: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub seq: u64,
+    #[prost(fixed64, tag = "4")]
+    pub indices: u64,
+}

@@ -134,7 +134,7 @@ struct Month {
 
 /// Farmers look after things in the simulation as they do, only less often: the network is small.
 fn upkeep() -> UpkeepOptions {
-    UpkeepOptions { probe_every_secs: 4 * 3600, audit_every_secs: 2700, ..UpkeepOptions::default() }
+    UpkeepOptions { probe_every_secs: 6 * 3600, audit_every_secs: 2 * 3600, ..UpkeepOptions::default() }
 }
 
 /// Plays the month of a seed; call within [`crate::run`].

@@ -46,6 +46,8 @@ pub struct World {
     client_port: Arc<SimPort>,
     client_environment: Arc<SimEnvironment>,
     upkeep: UpkeepOptions,
+    start: Instant,
+    seed: u64,
 }
 
 impl World {
@@ -68,23 +70,38 @@ impl World {
         let client_port = net.join(client.node_id(), false);
         let client_environment = Arc::new(SimEnvironment::new(start, seed));
         let name = "sim".parse().expect("a valid name");
-        let farmers_of = BTreeMap::new();
-        let mut world =
-            Self { net, name, farmers: farmers_of, client_identity: client, client_port, client_environment, upkeep };
-        for nth in 0..farmers as u64 {
-            let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
-            let identity = Identity::from_seed(*secret.as_bytes());
-            let environment =
-                Arc::new(SimEnvironment::new(start, seed ^ (nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-            let disk = MemoryStore::new();
-            let store: Arc<dyn Upkeep> = Arc::new(disk.clone());
-            let id = identity.node_id();
-            let port = world.net.join(id, true);
-            let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, port, running: None };
-            world.farmers.insert(id, farmer);
-            world.start(id);
+        let mut world = Self {
+            net,
+            name,
+            farmers: BTreeMap::new(),
+            client_identity: client,
+            client_port,
+            client_environment,
+            upkeep,
+            start,
+            seed,
+        };
+        for _ in 0..farmers {
+            world.add_farmer(reserved_bytes);
         }
         world
+    }
+
+    /// A new farmer joins.
+    pub fn add_farmer(&mut self, reserved_bytes: u64) -> NodeId {
+        let (seed, nth) = (self.seed, self.farmers.len() as u64);
+        let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
+        let identity = Identity::from_seed(*secret.as_bytes());
+        let environment =
+            Arc::new(SimEnvironment::new(self.start, seed ^ (nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let disk = MemoryStore::new();
+        let store: Arc<dyn Upkeep> = Arc::new(disk.clone());
+        let id = identity.node_id();
+        let port = self.net.join(id, true);
+        let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, port, running: None };
+        self.farmers.insert(id, farmer);
+        self.start(id);
+        id
     }
 
     /// All farmers, running or not.

@@ -217,6 +217,16 @@ impl<S: Upkeep> Upkeep for FaultyStore<S> {
         self.inner.drop_locators(chunks).await
     }
 
+    async fn notes(&self) -> Result<Bytes, StoreError> {
+        self.ask(Operation::Walk)?;
+        self.inner.notes().await
+    }
+
+    async fn keep_notes(&self, notes: Bytes) -> Result<(), StoreError> {
+        self.ask(Operation::PutLocators)?;
+        self.inner.keep_notes(notes).await
+    }
+
     async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {
         self.ask(Operation::Leases)?;
         self.inner.leases(chunks).await

@@ -48,6 +48,7 @@ struct State {
     space: Space,
     seq: u64,
     mark: StoreMark,
+    notes: Bytes,
 }
 
 #[derive(Debug)]
@@ -203,6 +204,15 @@ impl Upkeep for MemoryStore {
             state.locators.remove(&chunk);
         }
         state.space.locators = count(state.locators.len());
+        Ok(())
+    }
+
+    async fn notes(&self) -> Result<Bytes, StoreError> {
+        Ok(self.state().notes.clone())
+    }
+
+    async fn keep_notes(&self, notes: Bytes) -> Result<(), StoreError> {
+        self.state().notes = notes;
         Ok(())
     }
 

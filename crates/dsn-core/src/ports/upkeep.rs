@@ -2,6 +2,7 @@
 //! here works in small steps, so that puts never wait for it.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{BoundChunks, PieceStore, StoreError, StoredChunk};
 use crate::{
@@ -74,6 +75,12 @@ pub trait Upkeep: PieceStore {
 
     /// Gives up a piece whose bytes are not what they should be, durably. Says whether it was held.
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError>;
+
+    /// What the farmer kept of what it has seen of others; empty when nothing.
+    async fn notes(&self) -> Result<Bytes, StoreError>;
+
+    /// Keeps that in place of what was kept before, durably.
+    async fn keep_notes(&self, notes: Bytes) -> Result<(), StoreError>;
 
     /// Looks at some chunks: one without a lease that holds goes to the trash, one that has been there for long enough is
     /// deleted, one that has a lease again comes out. Atomic for each chunk against [`PieceStore::put`].

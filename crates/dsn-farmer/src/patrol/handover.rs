@@ -1,6 +1,6 @@
 //! Locators move when the network changes, pieces do not: a node that has become one of a chunk's custodians gets the
-//! locator from the custodians that stayed, and where too few stayed, from the holders themselves. Only what the
-//! newcomer lacks is sent.
+//! locator from the custodians that stayed, and where too few stayed, from the holders themselves. Once a grace every
+//! custodian compares with another one, so that what somebody missed comes all the same. Only what is lacked is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,16 +26,18 @@ pub(super) struct Handover {
     places_before: Places,
     /// Servers that are there now and were not.
     is_changed: bool,
+    /// The number of the comparison that is due.
+    turn: Option<usize>,
     owed: BTreeMap<NodeId, Vec<Locator>>,
     failed: BTreeSet<NodeId>,
 }
 
 impl Handover {
-    /// Of the change from the servers seen before to those of the snapshot.
-    pub(super) fn new(before: &BTreeSet<NodeId>, snapshot: &Snapshot) -> Self {
+    /// Of the change from the servers seen before to those of the snapshot; with the number of a comparison, of that too.
+    pub(super) fn new(before: &BTreeSet<NodeId>, snapshot: &Snapshot, turn: Option<usize>) -> Self {
         let is_changed = !before.is_empty() && *before != snapshot.nodes;
         let places_before = Places::new(before.iter().copied().filter(|_| is_changed));
-        Self { places_before, is_changed, owed: BTreeMap::new(), failed: BTreeSet::new() }
+        Self { places_before, is_changed, turn, owed: BTreeMap::new(), failed: BTreeSet::new() }
     }
 
     /// Those of `custodians` that were none before.
@@ -46,17 +48,23 @@ impl Handover {
 
     /// A locator kept here, whose custodians are these now.
     pub(super) fn consider(&mut self, locator: &Locator, custodians: &[NodeId], me: NodeId) {
-        if !self.is_changed || planted(Bug::HandoverOff) {
+        if planted(Bug::HandoverOff) {
             return;
         }
-        let newcomers = self.newcomers(Position::from(&locator.chunk()), custodians);
+        let mut told = if self.is_changed { self.to_newcomers(locator, custodians, me) } else { Vec::new() };
+        told.extend(self.turn.and_then(|turn| compared_with(custodians, me, turn)).filter(|node| !told.contains(node)));
+        for node in told {
+            self.owed.entry(node).or_default().push(locator.clone());
+        }
+    }
+
+    /// The newcomers that this node has to tell.
+    fn to_newcomers(&self, locator: &Locator, custodians: &[NodeId], me: NodeId) -> Vec<NodeId> {
+        let mut newcomers = self.newcomers(Position::from(&locator.chunk()), custodians);
         let stayed = custodians.iter().filter(|node| !newcomers.contains(node));
         let tells = stayed.take(TELLERS).any(|node| *node == me) || newcomers.len() == custodians.len();
-        if tells {
-            for node in newcomers.into_iter().filter(|node| *node != me) {
-                self.owed.entry(node).or_default().push(locator.clone());
-            }
-        }
+        newcomers.retain(|node| tells && *node != me);
+        newcomers
     }
 
     /// A chunk held here: whether most of its custodians are new, so that they may know nothing of it.
@@ -69,6 +77,14 @@ impl Handover {
     pub(super) fn served(self, snapshot: &Snapshot) -> BTreeSet<NodeId> {
         snapshot.nodes.difference(&self.failed).copied().collect()
     }
+}
+
+/// With whom a custodian compares in this turn: all go round by the same distance, so each is told once, every turn by
+/// another one.
+fn compared_with(custodians: &[NodeId], me: NodeId, turn: usize) -> Option<NodeId> {
+    let rank = custodians.iter().position(|node| *node == me)?;
+    let others = custodians.len().checked_sub(1).filter(|others| *others > 0)?;
+    custodians.get((rank + 1 + turn % others) % custodians.len()).copied()
 }
 
 impl Patrol {
@@ -141,5 +157,25 @@ impl Patrol {
         let mut locator = VerifiedLocator::new(chunk.descriptor.clone());
         locator.insert(self.farmer.sign_receipt(&holdings)?);
         Some(locator.to_locator())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_every_turn_each_custodian_is_told_by_one_and_in_time_by_all() {
+        let custodians: Vec<NodeId> = (0..20).map(|n| NodeId([n; 32])).collect();
+        let mut tellers: BTreeSet<&NodeId> = BTreeSet::new();
+        for turn in 0..19 {
+            let told: BTreeSet<NodeId> =
+                custodians.iter().filter_map(|node| compared_with(&custodians, *node, turn)).collect();
+            assert_eq!(told.len(), custodians.len(), "turn {turn}");
+            tellers.extend(custodians.iter().filter(|n| compared_with(&custodians, **n, turn) == Some(custodians[0])));
+        }
+        assert_eq!(tellers.len(), 19);
+        assert_eq!(compared_with(&custodians[..1], custodians[0], 3), None);
+        assert_eq!(compared_with(&custodians[..2], custodians[5], 3), None, "no custodian");
     }
 }

@@ -20,7 +20,7 @@ use rocksdb::{
 
 use super::layout::{
     CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, DOUBT_KEY, ENTRY_TAG, GARBAGE_KEY,
-    LOCATOR_NAME_TAG, LOCATOR_TAG, MARK_KEY, META, PIECES, chunk_key, decode_mark, decode_time, piece_key,
+    LOCATOR_NAME_TAG, LOCATOR_TAG, MARK_KEY, META, NOTES_KEY, PIECES, chunk_key, decode_mark, decode_time, piece_key,
 };
 
 /// An open database.
@@ -238,6 +238,11 @@ impl Database {
             tracing::warn!(kind = %key[..1].escape_ascii(), "a value of the index is damaged");
         }
         Ok(decoded)
+    }
+
+    /// What the farmer has seen of others.
+    pub(super) fn notes(&self) -> Result<Bytes, StoreError> {
+        Ok(self.meta_value(NOTES_KEY)?.map(|notes| Bytes::copy_from_slice(&notes)).unwrap_or_default())
     }
 
     fn meta_value(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {

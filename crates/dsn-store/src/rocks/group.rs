@@ -21,7 +21,7 @@ use super::{
     database::Database,
     layout::{
         COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, ENTRY_TAG, GARBAGE_KEY, LOCATOR_NAME_TAG,
-        LOCATOR_TAG, MARK_KEY, Upload, chunk_key, encode_mark, piece_key,
+        LOCATOR_TAG, MARK_KEY, NOTES_KEY, Upload, chunk_key, encode_mark, piece_key,
     },
 };
 
@@ -87,6 +87,11 @@ impl<'a> Group<'a> {
             self.located.insert(chunk, true);
         }
         Ok(())
+    }
+
+    /// Puts these notes in place of the last ones.
+    pub(super) fn keep_notes(&mut self, notes: &[u8]) {
+        self.batch.put_cf(self.database.meta(), NOTES_KEY, notes);
     }
 
     /// Takes locators away.

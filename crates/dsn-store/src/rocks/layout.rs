@@ -27,6 +27,7 @@
 //! | `r`, chunk id 32, owner 32, root chunk id 32 | empty: there is the `o` of the same three |
 //! | `s` | bytes of all pieces 8, pieces 8, locators 8, last receipt number 8 |
 //! | `t`, chunk id 32 | the chunk is in the trash: Unix seconds since when 8 |
+//! | `v` | what the farmer has seen of others, a protobuf message of its own |
 //! | `w`, owner 32, root chunk id 32 | the owner's newest lease of that file, signed, canonical protobuf |
 //! | `x` | empty: the store was closed in order, so `s` is true without counting |
 //! | `y` | empty: a part of the index may be missing, so nothing is deleted until `doubt` has been through it |
@@ -59,6 +60,9 @@ pub(super) const META: &str = "meta";
 
 /// Key of the counters.
 pub(super) const COUNTERS_KEY: &[u8] = b"s";
+
+/// Key of what the farmer has seen of others.
+pub(super) const NOTES_KEY: &[u8] = b"v";
 
 /// Key that exists while the store is closed in order.
 pub(super) const CLEAN_KEY: &[u8] = b"x";

@@ -2,6 +2,7 @@
 //! Not here: the decisions (`collect`).
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dsn_core::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
@@ -49,6 +50,14 @@ impl Upkeep for RocksStore {
 
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
         self.command(|reply| Command::GiveUp { chunk, index, reply }).await
+    }
+
+    async fn notes(&self) -> Result<Bytes, StoreError> {
+        self.read(|database| database.notes()).await
+    }
+
+    async fn keep_notes(&self, notes: Bytes) -> Result<(), StoreError> {
+        self.command(|reply| Command::Grouped(Grouped::Notes { notes, reply })).await
     }
 
     async fn collect(&self, step: CollectStep) -> Result<Collected, StoreError> {

@@ -82,6 +82,8 @@ pub(super) enum Grouped {
     Locators { locators: Vec<Locator>, reply: Reply<()> },
     /// Forgets locators.
     DropLocators { chunks: Vec<ChunkId>, reply: Reply<()> },
+    /// Keeps what the farmer has seen of others.
+    Notes { notes: Bytes, reply: Reply<()> },
 }
 
 /// Owns all writing.
@@ -348,6 +350,7 @@ impl Grouped {
             }
             Self::Locators { locators, .. } => locators.len() * 16 * 1024,
             Self::DropLocators { chunks, .. } => chunks.len() * 128,
+            Self::Notes { notes, .. } => notes.len(),
         }
     }
 
@@ -357,6 +360,10 @@ impl Grouped {
             Self::Put { batch, named, reply } => joined(group.put(&batch, &named), reply),
             Self::Locators { locators, reply } => joined(group.put_locators(&locators), reply),
             Self::DropLocators { chunks, reply } => joined(group.drop_locators(&chunks), reply),
+            Self::Notes { notes, reply } => {
+                group.keep_notes(&notes);
+                joined(Ok(()), reply)
+            }
         }
     }
 }

@@ -36,6 +36,15 @@ pub(crate) async fn check<S: Upkeep, F: Future<Output = S>>(open: impl Fn() -> F
     dropped_locators_are_gone_and_counted_out(open().await).await;
     a_piece_given_up_is_gone_and_changes_the_mark(open().await).await;
     the_last_receipt_number_is_known(open().await).await;
+    notes_are_kept_until_the_next(open().await).await;
+}
+
+async fn notes_are_kept_until_the_next(store: impl Upkeep) {
+    assert!(store.notes().await.expect("read").is_empty());
+    for notes in [&b"seen"[..], b"seen more"] {
+        store.keep_notes(notes.into()).await.expect("kept");
+        assert_eq!(store.notes().await.expect("read"), notes);
+    }
 }
 
 /// One round over the whole store; gives what it did in all.
