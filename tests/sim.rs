@@ -15,12 +15,19 @@ use dsn_core::{
     node_id::{Places, Position},
 };
 use dsn_farmer::UpkeepOptions;
-use dsn_sim::{EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, World, endure, run, run_scenario};
+use dsn_sim::{
+    EndureOptions, FaultCounts, Link, Outcome, ScenarioOptions, Trial, World, endure, run, run_scenario, try_out,
+};
 use tokio::time::sleep;
 
-fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("DSN_SIM_SEEDS") else { return 0..200 };
-    let (from, to) = text.split_once("..").expect("DSN_SIM_SEEDS is FROM..TO");
+/// A fifth of a month goes by in allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the variable says, as FROM..TO.
+fn range(variable: &str, usual: Range<u64>) -> Range<u64> {
+    let Ok(text) = std::env::var(variable) else { return usual };
+    let (from, to) = text.split_once("..").unwrap_or_else(|| panic!("{variable} is FROM..TO"));
     from.parse().expect("a number")..to.parse().expect("a number")
 }
 
@@ -31,7 +38,7 @@ fn play(seed: u64) -> Outcome {
 #[test]
 fn every_file_put_is_read_back_within_the_promise() {
     let (mut faults, mut puts, mut failed_puts, mut gets) = (FaultCounts::default(), 0, 0, 0);
-    for seed in seeds() {
+    for seed in range("DSN_SIM_SEEDS", 0..200) {
         let outcome = play(seed);
         assert!(
             outcome.violations.is_empty(),
@@ -45,7 +52,7 @@ fn every_file_put_is_read_back_within_the_promise() {
         gets += outcome.gets;
     }
     println!("{puts} puts, {failed_puts} failed puts, {gets} gets; {faults:?}");
-    if seeds().count() >= 200 {
+    if range("DSN_SIM_SEEDS", 0..200).count() >= 200 {
         for fault in FaultCounts::WITHIN_MINUTES {
             assert!(faults.of(fault) > 0, "{fault:?} never happened");
         }
@@ -53,25 +60,22 @@ fn every_file_put_is_read_back_within_the_promise() {
     }
 }
 
-/// `DSN_SIM_MONTHS=FROM..TO` plays these in place of the usual ones.
-fn months(usual: Range<u64>) -> Range<u64> {
-    let Ok(text) = std::env::var("DSN_SIM_MONTHS") else { return usual };
-    let (from, to) = text.split_once("..").expect("DSN_SIM_MONTHS is FROM..TO");
-    let (from, to): (u64, u64) = (from.parse().expect("a number"), to.parse().expect("a number"));
-    // The two tests play a half each.
-    let half = from + (to - from) / 2;
-    if usual.start == 0 { from..half } else { half..to }
+/// `DSN_SIM_MONTHS=FROM..TO` plays these in place of the usual ones. The two tests play a half each.
+fn months() -> (Range<u64>, Range<u64>) {
+    let Range { start, end } = range("DSN_SIM_MONTHS", 0..100);
+    let half = start + (end - start) / 2;
+    (start..half, half..end)
 }
 
 #[test]
 fn what_was_put_outlives_its_farmers() {
-    play_months(months(0..50));
+    play_months(months().0);
 }
 
 /// The same for other seeds, beside it on another processor.
 #[test]
 fn what_was_put_outlives_its_farmers_too() {
-    play_months(months(50..100));
+    play_months(months().1);
 }
 
 /// Months played by both tests, and the faults in them: together they must have seen every kind.
@@ -100,7 +104,7 @@ fn play_months(seeds: Range<u64>) {
         repairs += outcome.repairs;
     }
     println!("{puts} puts, {gets} gets, {repairs} chunks repaired; {faults:?}; traces {}", hash.finalize().to_hex());
-    assert!(seeds_played < 40 || repairs > 40, "{repairs} chunks were repaired");
+    assert!(seeds_played < 40 || repairs > 20, "{repairs} chunks were repaired");
     let mut played = PLAYED.lock().expect("no panic while locked");
     played.0 += seeds_played;
     played.1.add(&faults);
@@ -116,6 +120,17 @@ fn play_months(seeds: Range<u64>) {
 fn the_same_month_gives_the_same_trace() {
     let (first, second) = (run(endure(7, EndureOptions::usual(7))), run(endure(7, EndureOptions::usual(7))));
     assert_eq!((first.trace, first.events), (second.trace, second.events));
+}
+
+/// One thing goes wrong at a time. `DSN_SIM_TRIALS=FROM..TO` plays other seeds.
+#[test]
+fn what_goes_wrong_alone_is_made_good_in_time_and_nothing_is_done_in_haste() {
+    for seed in range("DSN_SIM_TRIALS", 0..8) {
+        for trial in Trial::ALL {
+            let violations = run(try_out(trial, seed));
+            assert!(violations.is_empty(), "seed {seed}, {trial:?}: {violations:?}");
+        }
+    }
 }
 
 #[test]

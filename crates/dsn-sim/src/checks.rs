@@ -101,3 +101,8 @@ pub(crate) fn unwritten_receipts(
     }
     violations
 }
+
+/// Pieces that are on farmers where they were not.
+pub(crate) fn placed(before: &BTreeMap<NodeId, IndexSet>, after: &BTreeMap<NodeId, IndexSet>) -> usize {
+    after.iter().map(|(node, set)| set.minus(before.get(node).copied().unwrap_or_default()).len()).sum()
+}

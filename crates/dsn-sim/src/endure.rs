@@ -57,7 +57,7 @@ impl EndureOptions {
     /// The month that tests play with a seed: a hundred farmers and four files; every fifth is ten days of a small network,
     /// since nobody replaces its farmers.
     pub fn usual(seed: u64) -> Self {
-        let large = Self { farmers: 100, days: 30, files: 4, max_file_bytes: 200_000, lasting_faults: 4 };
+        let large = Self { farmers: 100, days: 30, files: 3, max_file_bytes: 150_000, lasting_faults: 4 };
         if seed % 5 == 4 { Self { farmers: 16, lasting_faults: 1, days: 10, ..large } } else { large }
     }
 }

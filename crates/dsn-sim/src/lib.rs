@@ -23,6 +23,8 @@ mod scenario;
 #[cfg(feature = "network")]
 mod trace;
 #[cfg(feature = "network")]
+mod trial;
+#[cfg(feature = "network")]
 mod violation;
 #[cfg(feature = "network")]
 mod world;
@@ -39,6 +41,8 @@ pub use model::{
 pub use net::{Link, SimNet};
 #[cfg(feature = "network")]
 pub use scenario::{Outcome, ScenarioOptions, run_scenario};
+#[cfg(feature = "network")]
+pub use trial::{Trial, try_out};
 #[cfg(feature = "network")]
 pub use violation::Violation;
 #[cfg(feature = "network")]

@@ -82,6 +82,18 @@ pub enum Violation {
         /// Hours for which the holders were away.
         hours: u64,
     },
+    /// Chunks wait for repair although nothing is missing.
+    StillWaiting {
+        /// Chunks, counted for each farmer that waits.
+        chunks: usize,
+    },
+    /// The custodians do not know of the pieces that are there.
+    NotKnown {
+        /// Its file's place among the files of the scenario.
+        file: usize,
+        /// What `stat` said.
+        said: String,
+    },
     /// Custodians do not keep a chunk's locator.
     NotKept {
         /// The chunk.

@@ -11,6 +11,7 @@ use dsn_core::{
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, InlineCompute, Network, Upkeep},
+    rpc::Request,
 };
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, FarmerStatus, UnlimitedDisk, UpkeepOptions};
 use dsn_store::{FaultyStore, MemoryStore, Operation};
@@ -174,6 +175,15 @@ impl World {
     /// A farmer that is away will be for longer than the grace.
     pub fn count_return(&self) {
         self.net.count(Fault::Return);
+    }
+
+    /// A farmer tells all others that it is about to repair these chunks, and is not.
+    pub async fn forge_intents(&self, id: NodeId, chunks: &[ChunkId]) {
+        let Some(liar) = self.farmers.get(&id) else { return };
+        for node in self.farmers.keys().filter(|node| **node != id) {
+            let _whatever = liar.port.request(*node, Request::Intend(chunks.to_vec())).await;
+        }
+        self.net.count(Fault::Lied(Lie::ForgesIntents));
     }
 
     /// What lies readable on a farmer's disk, whether it runs or not.

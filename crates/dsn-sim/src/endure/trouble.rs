@@ -9,7 +9,11 @@ use dsn_core::{descriptor::Code, index_set::IndexSet, node_id::NodeId, redundanc
 use rand::{RngExt, seq::SliceRandom};
 
 use super::Month;
-use crate::{checks::held_by, fault::Lie, violation::Violation};
+use crate::{
+    checks::{held_by, placed},
+    fault::Lie,
+    violation::Violation,
+};
 
 /// Pieces that may have been lost unseen before a repair counts as hasty.
 const MARGIN: usize = 4;
@@ -181,9 +185,4 @@ fn is_patient(code: Code, held: impl Iterator<Item = IndexSet>) -> bool {
         Code::Rep => live == 0 || live > 3,
         Code::Rs16Of48 => live < code.needed() || live > code.needed() + MARGIN + 1,
     }
-}
-
-/// Pieces that are on farmers where they were not.
-fn placed(before: &BTreeMap<NodeId, IndexSet>, after: &BTreeMap<NodeId, IndexSet>) -> usize {
-    after.iter().map(|(node, set)| set.minus(before.get(node).copied().unwrap_or_default()).len()).sum()
 }
