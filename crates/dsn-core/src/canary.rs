@@ -22,6 +22,8 @@ pub enum Bug {
     OtherLocator,
     /// A reader gives up a chunk at the first wrong piece.
     StopsAtWrong,
+    /// Any number of a chunk's pieces goes to one failure domain.
+    DomainsIgnored,
     /// A put does not mind how many custodians keep a locator, as long as one does.
     OneCustodian,
     /// A custodian that did not answer counts as one that keeps the locator.

@@ -8,7 +8,14 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::{descriptor::Code, hash::ChunkId, index_set::IndexSet, node_id::NodeId, redundancy::Target};
+use crate::{
+    canary::{Bug, planted},
+    descriptor::Code,
+    hash::ChunkId,
+    index_set::IndexSet,
+    node_id::NodeId,
+    redundancy::Target,
+};
 
 /// A farmer that may get pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +124,9 @@ impl Plan {
     }
 
     fn domain_cap(&self) -> usize {
+        if planted(Bug::DomainsIgnored) {
+            return usize::MAX;
+        }
         self.target.place.div_ceil(self.domains.len().clamp(1, 4)).max(self.target.per_farmer)
     }
 

@@ -6,7 +6,13 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use dsn_client::{ClientOptions, NoProgress, PutOptions, input::MemoryInput};
 use dsn_core::{
-    cid::Cid, descriptor::Code, hash::ChunkId, node_id::NodeId, redundancy::Class, repair::Health, repair::standing,
+    cid::Cid,
+    descriptor::Code,
+    hash::ChunkId,
+    node_id::NodeId,
+    redundancy::{Class, target},
+    repair::Health,
+    repair::standing,
 };
 use dsn_farmer::{FarmerStatus, UpkeepOptions};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
@@ -29,6 +35,9 @@ const FARMERS: usize = 40;
 /// urgent.
 const MANY: usize = 14;
 
+/// Sites of eight farmers each: two of them gone is a reason for repair, not an urgent one.
+const SITES: usize = 5;
+
 const FILES: usize = 3;
 
 /// Bytes of a file: one chunk and its root chunk.
@@ -50,11 +59,13 @@ pub enum Trial {
     Wipe,
     /// One does not give what it has signed for.
     Liar,
+    /// Whole sites burn down.
+    Sites,
 }
 
 impl Trial {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Absence, Self::Outage, Self::Departure, Self::Wipe, Self::Liar];
+    pub const ALL: [Self; 6] = [Self::Absence, Self::Outage, Self::Departure, Self::Wipe, Self::Liar, Self::Sites];
 }
 
 struct Court {
@@ -70,7 +81,12 @@ struct Court {
 /// When a file cannot be put into a network in which all is well.
 pub async fn try_out(trial: Trial, seed: u64) -> Vec<Violation> {
     let upkeep = UpkeepOptions { probe_every_secs: 2 * 3600, audit_every_secs: 3600, ..UpkeepOptions::default() };
-    let world = World::with_upkeep(seed, FARMERS, 1 << 30, Link::default(), upkeep);
+    let mut world = World::with_upkeep(seed, 0, 1 << 30, Link::default(), upkeep);
+    let mut sites = vec![Vec::new(); SITES];
+    for nth in 0..FARMERS {
+        let tag = if trial == Trial::Sites { format!("site-{}", nth % SITES) } else { String::new() };
+        sites[nth % SITES].push(world.add_farmer_at(1 << 30, &tag));
+    }
     let mut court = Court { rng: ChaCha8Rng::seed_from_u64(seed), world, files: Vec::new(), violations: Vec::new() };
     court.put_files().await;
     sleep(HOUR * u32::try_from(CALM_HOURS).expect("few")).await;
@@ -86,6 +102,7 @@ pub async fn try_out(trial: Trial, seed: u64) -> Vec<Violation> {
         Trial::Departure => court.depart().await,
         Trial::Wipe => court.wipe().await,
         Trial::Liar => court.lie().await,
+        Trial::Sites => court.burn_down(sites).await,
     }
     court.violations
 }
@@ -192,6 +209,32 @@ impl Court {
             let known = client.stat(*cid).await.map(|report| report.health);
             if known.as_ref().ok() != Some(&Health::Healthy) {
                 self.violations.push(Violation::NotKnown { file, said: format!("{known:?}") });
+            }
+        }
+    }
+
+    /// Two sites are gone. No site ever holds more of a chunk than its share.
+    async fn burn_down(&mut self, mut sites: Vec<Vec<NodeId>>) {
+        self.check_sites(&sites);
+        for node in sites.split_off(SITES - 2).into_iter().flatten() {
+            self.world.leave(node);
+        }
+        self.pass(72).await;
+        self.check_sites(&sites);
+        self.check_health().await;
+    }
+
+    fn check_sites(&mut self, sites: &[Vec<NodeId>]) {
+        let farmers = sites.iter().map(Vec::len).sum();
+        for site in sites {
+            let held = held_by(&self.world, site.iter().copied());
+            for (chunk, code) in self.files.iter().flat_map(|(_, chunks)| chunks) {
+                // A quarter, or its even share where there are fewer sites.
+                let most = target(*code, Class::Normal, farmers).place.div_ceil(sites.len().min(4));
+                let pieces = held.get(chunk).map_or(0, |holders| holders.values().map(|set| set.len()).sum());
+                if pieces > most {
+                    self.violations.push(Violation::Crowded { chunk: *chunk, pieces, most });
+                }
             }
         }
     }

@@ -82,6 +82,15 @@ pub enum Violation {
         /// Hours for which the holders were away.
         hours: u64,
     },
+    /// Farmers of one failure domain hold more of a chunk than they may.
+    Crowded {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Pieces in that domain.
+        pieces: usize,
+        /// Pieces that may be.
+        most: usize,
+    },
     /// Chunks wait for repair although nothing is missing.
     StillWaiting {
         /// Chunks, counted for each farmer that waits.

@@ -29,6 +29,7 @@ struct SimFarmer {
     store: Arc<dyn Upkeep>,
     environment: Arc<SimEnvironment>,
     reserved_bytes: u64,
+    domain: String,
     port: Arc<SimPort>,
     running: Option<Running>,
 }
@@ -90,6 +91,11 @@ impl World {
 
     /// A new farmer joins.
     pub fn add_farmer(&mut self, reserved_bytes: u64) -> NodeId {
+        self.add_farmer_at(reserved_bytes, "")
+    }
+
+    /// A new farmer joins, with this failure-domain tag.
+    pub fn add_farmer_at(&mut self, reserved_bytes: u64, domain: &str) -> NodeId {
         let (seed, nth) = (self.seed, self.farmers.len() as u64);
         let secret = blake3::hash(&[seed.to_le_bytes(), nth.to_le_bytes()].concat());
         let identity = Identity::from_seed(*secret.as_bytes());
@@ -99,7 +105,8 @@ impl World {
         let store: Arc<dyn Upkeep> = Arc::new(disk.clone());
         let id = identity.node_id();
         let port = self.net.join(id, true);
-        let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, port, running: None };
+        let domain = domain.to_owned();
+        let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, domain, port, running: None };
         self.farmers.insert(id, farmer);
         self.start(id);
         id
@@ -133,7 +140,11 @@ impl World {
             network_name: self.name.clone(),
         };
         farmer.disk.reopen();
-        let options = FarmerOptions { upkeep: self.upkeep.clone(), ..FarmerOptions::lending(farmer.reserved_bytes) };
+        let options = FarmerOptions {
+            upkeep: self.upkeep.clone(),
+            domain: farmer.domain.clone(),
+            ..FarmerOptions::lending(farmer.reserved_bytes)
+        };
         let running = Arc::new(Farmer::new(parts, options));
         self.net.start(id, Arc::clone(&running) as Arc<dyn Handler>);
         let upkeep = Arc::clone(&running).look_after(Arc::clone(&farmer.port) as Arc<dyn Network>);

@@ -23,7 +23,7 @@ enum Play {
 }
 
 /// Each bug with what finds it.
-const KNOWN: [(Bug, Play, u64); 27] = [
+const KNOWN: [(Bug, Play, u64); 28] = [
     (Bug::ReceiptBeforeWrite, Play::Minutes, 0),
     (Bug::GetUnchecked, Play::Minutes, 1),
     (Bug::LateUnchecked, Play::Minutes, 115),
@@ -50,6 +50,7 @@ const KNOWN: [(Bug, Play, u64); 27] = [
     (Bug::RepairUnpublished, Play::Trial(Trial::Departure), 0),
     (Bug::InventorySkipped, Play::Trial(Trial::Wipe), 0),
     (Bug::AuditAnyBytes, Play::Trial(Trial::Liar), 2),
+    (Bug::DomainsIgnored, Play::Trial(Trial::Sites), 0),
     (Bug::AuditAbsence, Play::Trial(Trial::Liar), 0),
 ];
 
