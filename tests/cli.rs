@@ -17,6 +17,8 @@ mod space;
 mod terminal;
 #[path = "cli/transfer.rs"]
 mod transfer;
+#[path = "cli/twins.rs"]
+mod twins;
 
 use std::{
     process::{Child, ExitStatus, Output},

@@ -23,15 +23,15 @@ use crate::{
 const END: Duration = Duration::from_secs(5);
 
 /// A real farmer whose messages are kept.
-struct Farmer {
-    dir: PathBuf,
+pub(crate) struct Farmer {
+    pub(crate) dir: PathBuf,
     address: String,
     said: Arc<Mutex<String>>,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Farmer {
-    fn start(dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
         let mut command = dsn(dir);
         command.args(["farm", "--json", "--disk-reserve", "16MiB", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -50,16 +50,16 @@ impl Farmer {
         Self { dir: dir.into(), address, said, child }
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().expect("no panic while locked").clone()
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         serde_json::from_slice(&output(dsn(&self.dir).args(["status", "--json"])).stdout).expect("JSON")
     }
 
     /// SIGTERM; it must end in order.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not 0");
         kill_process(pid, Signal::TERM).expect("it runs");
         let status = soon(&mut self.child, END).unwrap_or_else(|| panic!("still there after {} s", END.as_secs()));
@@ -164,13 +164,13 @@ fn largest(dir: &Path, kind: &str) -> PathBuf {
     files.max_by_key(|path| fs::metadata(path).expect("readable").len()).unwrap_or_else(|| panic!("no .{kind} file"))
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir(to).expect("writable");
     for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
         let (path, copy) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
             copy_folder(&path, &copy);
-        } else {
+        } else if path.is_file() {
             fs::copy(path, copy).expect("writable");
         }
     }

@@ -10,6 +10,7 @@ mod custodian;
 mod drain;
 mod farmer;
 mod grants;
+mod greetings;
 mod intents;
 mod leases;
 mod liveness;
@@ -20,6 +21,7 @@ mod repairer;
 mod scrubber;
 mod serve;
 mod status;
+mod twins;
 mod upkeep;
 
 pub use drain::Drain;

@@ -32,6 +32,11 @@ pub fn address_to_bytes(text: &str) -> Result<Bytes, NetError> {
     Ok(Bytes::from(address.to_vec()))
 }
 
+/// A binary address as a text, for people.
+pub fn address_to_text(bytes: &Bytes) -> Option<String> {
+    Multiaddr::try_from(bytes.to_vec()).ok().map(|address| address.to_string())
+}
+
 /// Parses an address; only TCP and QUIC ones are any use.
 pub(crate) fn parse(text: &str) -> Result<Multiaddr, NetError> {
     let bad = |reason| NetError::BadAddress { address: text.chars().take(200).collect(), reason };

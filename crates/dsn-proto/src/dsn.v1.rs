@@ -109,7 +109,28 @@ pub struct LeaseBody {
     #[prost(uint64, tag = "6")]
     pub until: u64,
 }
-/// `body` is the canonical encoding of a ReceiptBody, a RecordBody or a LeaseBody.
+/// Which run of a farmer is speaking.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GreetingBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub node: ::prost::bytes::Bytes,
+    /// 16 random bytes, drawn at its start
+    #[prost(bytes = "bytes", tag = "4")]
+    pub run: ::prost::bytes::Bytes,
+    /// Unix seconds of its own clock
+    #[prost(uint64, tag = "5")]
+    pub started: u64,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// 16 bytes each: other runs of this node that it was shown
+    #[prost(bytes = "bytes", tag = "7")]
+    pub heard: ::prost::bytes::Bytes,
+}
+/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody or a GreetingBody.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
@@ -128,7 +149,10 @@ pub struct Locator {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "request::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub kind: ::core::option::Option<request::Kind>,
 }
 /// Nested message and enum types in `Request`.
@@ -161,13 +185,15 @@ pub mod request {
         Renew(super::LeaseList),
         #[prost(message, tag = "13")]
         Compare(super::CompareRequest),
+        #[prost(message, tag = "14")]
+        Greet(super::Signed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -203,6 +229,8 @@ pub mod response {
         Renew(super::RenewResponse),
         #[prost(message, tag = "14")]
         Compare(super::CompareResponse),
+        #[prost(message, tag = "15")]
+        Greet(super::GreetResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -458,6 +486,12 @@ pub struct IntendResponse {
 pub struct CompareResponse {
     #[prost(bool, repeated, tag = "1")]
     pub wanted: ::prost::alloc::vec::Vec<bool>,
+}
+/// The latest greetings in the asker's name, its own not among them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GreetResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub greetings: ::prost::alloc::vec::Vec<Signed>,
 }
 /// One entry a chunk, in order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]
