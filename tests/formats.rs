@@ -239,7 +239,8 @@ fn requests() -> Vec<Vector> {
 }
 
 fn responses() -> Vec<Vector> {
-    let mark = StoreMark { id: 7, opens: 2, losses: 1 };
+    let mark = StoreMark { id: 7, opens: 2, losses: 1, ..StoreMark::default() };
+    let resumed = StoreMark { resumed: 300, first: NOW << 20, ..mark };
     let (data, root) = (data_chunk(), root_chunk());
     let signed = receipt(&identity(1), &data.descriptor, None).into_receipt();
     let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345, leaving: false };
@@ -268,6 +269,7 @@ fn responses() -> Vec<Vector> {
         ("response-holds", Response::Held(vec![IndexSet::below(48), IndexSet::EMPTY])),
         ("response-commit", Response::Committed { chunks: 2 }),
         ("response-audit", Response::Audited(Audited { mark, slices: vec![slice(data.pieces[3].bytes(), 0), None] })),
+        ("response-audit-resumed", Response::Audited(Audited { mark: resumed, slices: vec![] })),
         ("response-intend", Response::Intended(vec![true, false])),
         ("response-leases", Response::Leased(vec![vec![lease()], vec![]])),
         ("response-renew", Response::Renewed(vec![2, 0])),

@@ -459,7 +459,7 @@ pub struct AuditResponse {
     pub slices: ::prost::alloc::vec::Vec<Slice>,
 }
 /// In which life a farmer's store is: another `id` is another store, more `losses` are pieces lost by damage, fewer
-/// `opens` an old copy of it.
+/// `opens` an old copy of it, as are receipts with a number above `resumed` and up to `first`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreMark {
     #[prost(fixed64, tag = "1")]
@@ -468,6 +468,12 @@ pub struct StoreMark {
     pub opens: u64,
     #[prost(uint64, tag = "3")]
     pub losses: u64,
+    /// the highest receipt number on its disk when it was opened
+    #[prost(fixed64, tag = "4")]
+    pub resumed: u64,
+    /// receipts signed since then have higher numbers
+    #[prost(fixed64, tag = "5")]
+    pub first: u64,
 }
 /// The BLAKE3 slice of the group: the hashes above it, from the top, and its bytes. Empty: the piece is not held.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -68,8 +68,10 @@ fn audit_item() -> impl Strategy<Value = AuditItem> {
 
 fn audited() -> impl Strategy<Value = Audited> {
     let slice = proptest::option::of(vec(any::<u8>(), 1..200).prop_map(Bytes::from));
-    (any::<[u64; 3]>(), vec(slice, 0..5))
-        .prop_map(|([id, opens, losses], slices)| Audited { mark: StoreMark { id, opens, losses }, slices })
+    (any::<[u64; 5]>(), vec(slice, 0..5)).prop_map(|([id, opens, losses, resumed, first], slices)| Audited {
+        mark: StoreMark { id, opens, losses, resumed, first },
+        slices,
+    })
 }
 
 fn owner() -> impl Strategy<Value = OwnerProof> {

@@ -270,18 +270,19 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
 }
 
 fn audited_to_proto(audited: &Audited) -> proto::AuditResponse {
-    let StoreMark { id, opens, losses } = audited.mark;
+    let StoreMark { id, opens, losses, resumed, first } = audited.mark;
     let slice = |slice: &Option<Bytes>| proto::Slice { bytes: slice.clone().unwrap_or_default() };
     let slices = audited.slices.iter().map(slice).collect();
-    proto::AuditResponse { mark: Some(proto::StoreMark { id, opens, losses }), slices }
+    proto::AuditResponse { mark: Some(proto::StoreMark { id, opens, losses, resumed, first }), slices }
 }
 
 fn audited_from_proto(audited: proto::AuditResponse) -> Result<Audited, WireError> {
-    let proto::StoreMark { id, opens, losses } = audited.mark.ok_or(field("mark"))?;
+    let proto::StoreMark { id, opens, losses, resumed, first } = audited.mark.ok_or(field("mark"))?;
     let fits = audited.slices.iter().all(|slice| slice.bytes.len() <= SLICE_MAX_BYTES);
     check(audited.slices.len() <= AUDIT_MAX_ITEMS && fits, "slices")?;
     let slice = |slice: proto::Slice| (!slice.bytes.is_empty()).then_some(slice.bytes);
-    Ok(Audited { mark: StoreMark { id, opens, losses }, slices: audited.slices.into_iter().map(slice).collect() })
+    let mark = StoreMark { id, opens, losses, resumed, first };
+    Ok(Audited { mark, slices: audited.slices.into_iter().map(slice).collect() })
 }
 
 fn refusal_to_proto(refusal: Refusal) -> proto::Refused {
