@@ -94,7 +94,7 @@ fn play_months(seeds: Range<u64>) {
     played.1.add(&faults);
     if played.0 >= 100 {
         let faults = &played.1;
-        for fault in FaultCounts::WITHIN_A_MONTH {
+        for fault in FaultCounts::WITHIN_MINUTES.into_iter().chain(FaultCounts::WITHIN_A_MONTH) {
             assert!(faults.of(fault) > 0, "{fault:?} never happened");
         }
     }
