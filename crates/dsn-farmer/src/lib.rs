@@ -15,6 +15,7 @@ mod intents;
 mod leases;
 mod liveness;
 mod options;
+mod pages;
 mod patrol;
 mod prove;
 mod repairer;
