@@ -1,5 +1,8 @@
 //! What a user sees of the real binary: every message, exit code and refusal.
 
+#[path = "support/disk.rs"]
+#[expect(dead_code, reason = "other tests fill it")]
+mod disk;
 #[path = "cli/farmers.rs"]
 mod farmers;
 #[path = "cli/forged.rs"]
