@@ -58,6 +58,8 @@ struct Soak {
     wipes: usize,
     damages: usize,
     last_heavy: Instant,
+    /// What else is worth knowing at the end.
+    remarks: Vec<String>,
 }
 
 impl Soak {
@@ -142,6 +144,7 @@ fn nothing_is_lost_while_farmers_are_killed_wiped_and_damaged() {
         wipes: 0,
         damages: 0,
         last_heavy: Instant::now(),
+        remarks: Vec::new(),
     };
     let mut small = Small::fill(&mut soak);
     let (started, mut last_blow) = (Instant::now(), Instant::now());
@@ -161,11 +164,12 @@ fn nothing_is_lost_while_farmers_are_killed_wiped_and_damaged() {
         }
     }
     (0..soak.stored.len()).for_each(|nth| soak.get(nth));
-    let Soak { stored, failed_puts, gets, kills, wipes, damages, .. } = &soak;
+    let Soak { stored, failed_puts, gets, kills, wipes, damages, remarks, .. } = &soak;
     println!(
         "{} files put, {failed_puts} puts refused, {gets} gets, {kills} kills, {wipes} disks wiped, {damages} damaged; \
-         none lost",
-        stored.len()
+         none lost; {}",
+        stored.len(),
+        remarks.join("; ")
     );
     assert!(small.is_none_or(|small| small.is_through()), "the small disk was not filled and emptied");
     assert!(*kills >= 5 && *wipes + *damages >= 1, "too little happened to prove anything");

@@ -1,6 +1,8 @@
 //! A farmer whose disk is small: filled by pieces, then by a foreign file, then emptied again. It refuses pieces before
 //! its disk is full, goes on serving, and takes pieces again as soon as there is room.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::{
@@ -9,14 +11,15 @@ use crate::{
     network::{TestNetwork, dsn, output, shown},
 };
 
-/// All of its disk.
+/// All of its disk, and what is to stay free of it.
 const DISK_MIB: u64 = 64;
+const RESERVE_BYTES: u64 = 4 << 20;
 
 /// Files that fill it, at most.
-const FILLING_MAX: usize = 8;
+const FILLING_MAX: usize = 16;
 
-/// Bytes of such a file: about a sixth as much in pieces on each of thirteen farmers.
-const FILLING_BYTES: usize = 40 * MIB;
+/// Bytes of such a file: about a fifth as much in pieces on each of thirteen farmers.
+const FILLING_BYTES: usize = 16 * MIB;
 
 /// Of the time, when the foreign file comes and goes, in a hundred.
 const FILLED_AT: u128 = 30;
@@ -27,14 +30,16 @@ pub(crate) struct Small {
     disk: SmallDisk,
     /// Its place among the farmers.
     index: usize,
+    /// A foreign file that was there first.
+    other: PathBuf,
     stage: Stage,
 }
 
 enum Stage {
-    /// It has refused pieces before its disk was full, and was given more room.
-    Open,
-    /// A foreign file takes that room and more.
-    Filled { used_bytes: u64, foreign: std::path::PathBuf },
+    /// It has refused pieces before its disk was full.
+    Refusing,
+    /// A foreign file takes what was left.
+    Filled { used_bytes: u64, foreign: PathBuf },
     /// There is room again.
     Emptied,
 }
@@ -52,24 +57,24 @@ impl Small {
     /// Starts it beside the others and puts files until it takes no more. None where nothing can be mounted.
     pub(crate) fn fill(soak: &mut Soak) -> Option<Self> {
         let Some(disk) = SmallDisk::mount(DISK_MIB) else {
-            println!("{SKIPPED}");
+            eprintln!("{SKIPPED}");
             return None;
         };
         // Something else lies there already, so that a few files suffice.
-        let other = disk.fill_to(40 * MIB as u64);
-        let index = soak.network.join(&disk.path().join("farmer"), &format!("{DISK_MIB}MiB"), "4MiB");
+        let other = disk.fill_to(56 * MIB as u64);
+        let reserve = format!("{RESERVE_BYTES}");
+        let index = soak.network.join(&disk.path().join("farmer"), &format!("{DISK_MIB}MiB"), &reserve);
         for nth in 0.. {
             assert!(nth < FILLING_MAX, "it goes on taking pieces: {}", status(&soak.network, index));
             let path = soak.network.file(&format!("filling-{nth}"), FILLING_BYTES);
             let before = number(&status(&soak.network, index), "used_bytes");
-            soak.put_file(path);
+            let lowest = disk.lowest_during(|| soak.put_file(path));
+            assert!(lowest >= RESERVE_BYTES, "only {lowest} bytes were left free");
             let now = number(&status(&soak.network, index), "used_bytes");
-            assert!(disk.free_bytes() > 0, "it filled its disk to the brim");
             if now == before {
                 assert!(now > 0, "it never took a piece");
-                println!("the small disk took {now} bytes of pieces and then refused, with {} left", disk.free_bytes());
-                SmallDisk::remove(&other);
-                return Some(Self { disk, index, stage: Stage::Open });
+                soak.remarks.push(format!("the small disk refused more than {now} bytes of pieces"));
+                return Some(Self { disk, index, other, stage: Stage::Refusing });
             }
         }
         None
@@ -78,7 +83,7 @@ impl Small {
     /// What is due after so many hundredths of the time.
     pub(crate) fn go_on(mut self, soak: &mut Soak, percent: u128) -> Self {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Emptied) {
-            Stage::Open if percent >= FILLED_AT => {
+            Stage::Refusing if percent >= FILLED_AT => {
                 let foreign = self.disk.fill_to(MIB as u64);
                 // What was on its way when the room went is written by now.
                 soak.put();
@@ -91,6 +96,7 @@ impl Small {
                 assert_eq!((number(&now, "free_bytes"), number(&now, "used_bytes")), (0, used_bytes), "{now}");
                 self.serves(soak);
                 SmallDisk::remove(&foreign);
+                SmallDisk::remove(&self.other);
                 self.takes_again(soak, used_bytes);
                 Stage::Emptied
             }
@@ -113,7 +119,7 @@ impl Small {
             soak.put_file(path);
             let now = number(&status(&soak.network, self.index), "used_bytes");
             if now > used_bytes {
-                println!("filled by a foreign file it kept its {used_bytes} bytes, emptied it took more: {now}");
+                soak.remarks.push(format!("full, it kept its {used_bytes} bytes; emptied, it took {now}"));
                 return;
             }
         }

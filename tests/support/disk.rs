@@ -5,6 +5,8 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -31,6 +33,24 @@ impl SmallDisk {
     pub(crate) fn free_bytes(&self) -> u64 {
         let disk = rustix::fs::statvfs(self.path()).expect("it is mounted");
         disk.f_bavail.saturating_mul(disk.f_frsize)
+    }
+
+    /// The fewest bytes that were free at any moment while something was done.
+    pub(crate) fn lowest_during(&self, work: impl FnOnce()) -> u64 {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut lowest = self.free_bytes();
+                while !done.load(Ordering::Relaxed) {
+                    lowest = lowest.min(self.free_bytes());
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                lowest
+            });
+            work();
+            done.store(true, Ordering::Relaxed);
+            watch.join().expect("it only looks")
+        })
     }
 
     /// Lets a foreign file take room until so much is left; gives the file.
