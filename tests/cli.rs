@@ -5,6 +5,8 @@
 mod disk;
 #[path = "cli/farmers.rs"]
 mod farmers;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "cli/forged.rs"]
 mod forged;
 #[path = "cli/identity.rs"]

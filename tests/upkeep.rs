@@ -3,6 +3,8 @@
 
 #[path = "upkeep/disks.rs"]
 mod disks;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for less")]
 mod network;

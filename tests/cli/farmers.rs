@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    MIB,
+    MIB, folder,
     network::{TestNetwork, dsn, output, shown},
     refused, soon, until,
 };
@@ -164,18 +164,6 @@ fn largest(dir: &Path, kind: &str) -> PathBuf {
     files.max_by_key(|path| fs::metadata(path).expect("readable").len()).unwrap_or_else(|| panic!("no .{kind} file"))
 }
 
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy_folder(&path, &copy);
-        } else if path.is_file() {
-            fs::copy(path, copy).expect("writable");
-        }
-    }
-}
-
 fn flip_bytes(path: &Path) {
     let mut bytes = Vec::new();
     fs::File::open(path).expect("readable").read_to_end(&mut bytes).expect("readable");
@@ -204,7 +192,7 @@ fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
     // Ends in order, so that all of it is in files; that is what each kind of damage starts from.
     start().end();
     let (store, whole) = (dir.join("store"), network.path("whole"));
-    copy_folder(&store, &whole);
+    folder::copy(&store, &whole);
     for (name, kind, damage) in [
         ("flipped bytes among the pieces", "blob", flip_bytes as fn(&Path)),
         ("pieces cut short", "blob", cut_in_half),
@@ -213,7 +201,7 @@ fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
         ("no index", "sst", remove),
     ] {
         fs::remove_dir_all(&store).unwrap();
-        copy_folder(&whole, &store);
+        folder::copy(&whole, &store);
         damage(&largest(&dir, kind));
         let farmer = start();
         network.get_same(&cid, &file);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    farmers::{Farmer, copy_folder},
+    farmers::Farmer,
+    folder,
     network::{TestNetwork, dsn, output},
     soon, until,
 };
@@ -22,7 +23,7 @@ fn of_two_farmers_with_one_key_the_older_warns_and_the_newer_ends() {
     let first = start(&dir);
     until("it is in", || first.status()["peers"] == 3);
     first.end();
-    copy_folder(&dir, &copy);
+    folder::copy(&dir, &copy);
     let older = start(&dir);
     until("it is in again", || older.status()["peers"] == 3);
     let begun = Instant::now();

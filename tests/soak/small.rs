@@ -57,7 +57,7 @@ impl Small {
     /// Starts it beside the others and puts files until it takes no more. None where nothing can be mounted.
     pub(crate) fn fill(soak: &mut Soak) -> Option<Self> {
         let Some(disk) = SmallDisk::mount(DISK_MIB) else {
-            eprintln!("{SKIPPED}");
+            soak.remarks.push(SKIPPED.to_owned());
             return None;
         };
         // Something else lies there already, so that a few files suffice.

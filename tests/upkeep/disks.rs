@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use crate::{
-    MIB, json,
+    MIB, folder, json,
     network::{TestNetwork, dsn, output, shown},
     stat, status, until,
 };
@@ -19,18 +19,6 @@ fn struck(network: &mut TestNetwork, index: usize, strike: impl FnOnce(&Path)) {
         let peers = status(&network.farmers[index].dir)["peers"].clone();
         (peers == others, format!("{peers} peers"))
     });
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy_folder(&path, &copy);
-        } else {
-            fs::copy(path, copy).expect("writable");
-        }
-    }
 }
 
 /// Waits until a file bears as many losses as when it was put.
@@ -66,7 +54,7 @@ fn an_old_backup_put_back_is_noticed_and_made_good() {
     let backup = |network: &TestNetwork, index: usize| network.path(&format!("backup-{index}"));
     for index in 0..2 {
         let to = backup(&network, index);
-        struck(&mut network, index, |store| copy_folder(store, &to));
+        struck(&mut network, index, |store| folder::copy(store, &to));
     }
     let of_late = put(&network, &late);
     assert_eq!(stat(&network, &of_late)["may_vanish"], 3);
@@ -80,7 +68,7 @@ fn an_old_backup_put_back_is_noticed_and_made_good() {
         let from = backup(&network, index);
         struck(&mut network, index, |store| {
             fs::remove_dir_all(store).unwrap();
-            copy_folder(&from, store);
+            folder::copy(&from, store);
         });
     }
     until_whole(&network, &of_late, 3);
