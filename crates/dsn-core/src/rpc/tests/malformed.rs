@@ -59,7 +59,7 @@ fn owner() -> Option<proto::Owner> {
 
 #[test]
 fn a_message_of_no_kind_is_malformed() {
-    for header in [Bytes::new(), Bytes::from_static(&[0x7a, 0])] {
+    for header in [Bytes::new(), Bytes::from_static(&[0xfa, 0x03, 0])] {
         assert_eq!(RequestHead::decode(&header).expect_err("no kind"), field("kind"));
         assert_eq!(ResponseHead::decode(&header).expect_err("no kind"), field("kind"));
     }
