@@ -1,7 +1,12 @@
 //! What a user sees of the real binary: every message, exit code and refusal.
 
+#[path = "support/disk.rs"]
+#[expect(dead_code, reason = "other tests fill it")]
+mod disk;
 #[path = "cli/farmers.rs"]
 mod farmers;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "cli/forged.rs"]
 mod forged;
 #[path = "cli/identity.rs"]
@@ -17,6 +22,8 @@ mod space;
 mod terminal;
 #[path = "cli/transfer.rs"]
 mod transfer;
+#[path = "cli/twins.rs"]
+mod twins;
 
 use std::{
     process::{Child, ExitStatus, Output},

@@ -15,6 +15,7 @@ use dsn_core::{
     cid::Cid,
     descriptor::{Code, Descriptor},
     erasure::{EncodedChunk, encode},
+    greeting::{Greeting, GreetingBody, RunId},
     hash::{ChunkId, Hash},
     identity::Identity,
     index_set::IndexSet,
@@ -195,6 +196,15 @@ fn lease() -> Lease {
     LeaseBody { network: network(), owner: owner.node_id(), root, issued: NOW, until }.sign(&owner).into_lease()
 }
 
+/// One run of a farmer that was shown another one of it.
+fn greeting() -> Greeting {
+    let farmer = identity(1);
+    let addresses = vec![Bytes::from_static(&[4, 192, 0, 2, 7, 6, 0x0f, 0xa1])];
+    let (run, heard) = (RunId([0xcc; 16]), vec![RunId([0xdd; 16])]);
+    let body = GreetingBody { network: network(), node: farmer.node_id(), run, started: NOW, addresses, heard };
+    body.sign(&farmer).as_greeting().clone()
+}
+
 fn requests() -> Vec<Vector> {
     let (data, root) = (data_chunk(), root_chunk());
     let owner = OwnerProof::sign(&identity(3), PUT, identity(4).node_id());
@@ -222,13 +232,15 @@ fn requests() -> Vec<Vector> {
         ("request-leases", Request::Leases(ids.clone())),
         ("request-renew", Request::Renew(vec![lease()])),
         ("request-compare", Request::Compare(vec![locator().mark()])),
+        ("request-greet", Request::Greet(greeting())),
     ]
     .map(|(name, request)| Vector { name, bytes: written(&Frame::from(&request)), again: request_again })
     .into()
 }
 
 fn responses() -> Vec<Vector> {
-    let mark = StoreMark { id: 7, opens: 2, losses: 1 };
+    let mark = StoreMark { id: 7, opens: 2, losses: 1, ..StoreMark::default() };
+    let resumed = StoreMark { resumed: 300, first: NOW << 20, ..mark };
     let (data, root) = (data_chunk(), root_chunk());
     let signed = receipt(&identity(1), &data.descriptor, None).into_receipt();
     let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345, leaving: false };
@@ -257,10 +269,12 @@ fn responses() -> Vec<Vector> {
         ("response-holds", Response::Held(vec![IndexSet::below(48), IndexSet::EMPTY])),
         ("response-commit", Response::Committed { chunks: 2 }),
         ("response-audit", Response::Audited(Audited { mark, slices: vec![slice(data.pieces[3].bytes(), 0), None] })),
+        ("response-audit-resumed", Response::Audited(Audited { mark: resumed, slices: vec![] })),
         ("response-intend", Response::Intended(vec![true, false])),
         ("response-leases", Response::Leased(vec![vec![lease()], vec![]])),
         ("response-renew", Response::Renewed(vec![2, 0])),
         ("response-compare", Response::Compared(vec![true, false])),
+        ("response-greet", Response::Greeted(vec![greeting()])),
     ]
     .map(|(name, response)| Vector { name, bytes: written(&Frame::from(&response)), again: response_again })
     .into()

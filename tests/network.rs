@@ -3,6 +3,7 @@
 #[path = "support/liar.rs"]
 mod liar;
 #[path = "support/network.rs"]
+#[expect(dead_code, reason = "other tests let farmers join")]
 mod network;
 
 use std::{

@@ -110,7 +110,7 @@ fn play_months(seeds: Range<u64>) {
     played.1.add(&faults);
     if played.0 >= 100 {
         let faults = &played.1;
-        for fault in FaultCounts::WITHIN_A_MONTH {
+        for fault in FaultCounts::WITHIN_MINUTES.into_iter().chain(FaultCounts::WITHIN_A_MONTH) {
             assert!(faults.of(fault) > 0, "{fault:?} never happened");
         }
     }
@@ -219,5 +219,21 @@ fn a_network_that_grows_tenfold_finds_every_chunk_and_moves_no_piece() {
                 assert!(keeps, "{custodian} does not keep the locator of {chunk}");
             }
         }
+    });
+}
+
+/// Who holds a chunk that nobody knows the locator of cannot be told, and that is not passed over in silence.
+#[test]
+fn giving_up_a_file_counts_the_chunks_whose_holders_nobody_knows() {
+    run(async {
+        let world = World::new(1, 12, 1 << 30, Link::default());
+        let client = world.client(ClientOptions::default());
+        let mut input = MemoryInput::new((0..40_u32 << 18).flat_map(u32::to_be_bytes).collect::<Vec<_>>().into());
+        let cid = client.put(&mut input, PutOptions::default(), &NoProgress).await.expect("nothing fails here").cid;
+        let held = world.on_disk(world.farmers()[0]);
+        let (data, _) = held.iter().find(|(chunk, _)| *chunk != cid.0).expect("every farmer has pieces of all");
+        world.lose_locator(*data).await;
+        let said = world.client(ClientOptions::default()).keep_file(cid, Keep::NoLonger).await.expect("all answer");
+        assert_eq!((said.farmers, said.confirmed, said.chunks, said.unlocated), (12, 12, 4, 1));
     });
 }

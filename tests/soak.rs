@@ -1,10 +1,14 @@
-//! A minute in the life of a network of real processes: farmers are killed and come back, one is wiped, one's disk is
-//! damaged, one fills up, while files are put and got. Nothing whose put ended well may be lost. `DSN_SOAK_SECS=600`
+//! A minute in the life of a network of real processes: farmers are killed and come back, disks are wiped and damaged, a
+//! small one fills up and is emptied, while files are put and got. Nothing whose put ended well may be lost. `DSN_SOAK_SECS=600`
 //! makes it ten minutes.
 
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for less")]
 mod network;
+#[path = "soak/small.rs"]
+mod small;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,12 +17,18 @@ use std::{
 
 use network::{TestNetwork, output, same, shown};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use small::Small;
+
+const MIB: usize = 1 << 20;
 
 /// Farmers of the network.
 const FARMERS: usize = 12;
 
 /// Farmers away at a time, at most: a put bears the loss of six.
 const AWAY: usize = 2;
+
+/// Files put in time, those for the small disk among them. Each is got again and again.
+const FILES_MAX: usize = 60;
 
 /// Time between two blows.
 const BLOW_EVERY: Duration = Duration::from_secs(3);
@@ -48,12 +58,17 @@ struct Soak {
     wipes: usize,
     damages: usize,
     last_heavy: Instant,
+    /// What else is worth knowing at the end.
+    remarks: Vec<String>,
 }
 
 impl Soak {
     fn put(&mut self) {
         let len = self.rng.random_range(1..3_000_000);
-        let path = self.network.file(&format!("file-{}-{}", self.stored.len(), self.failed_puts), len);
+        self.put_file(self.network.file(&format!("file-{}-{}", self.stored.len(), self.failed_puts), len));
+    }
+
+    fn put_file(&mut self, path: PathBuf) {
         let done = output(self.network.dsn().args(["put"]).arg(&path));
         if done.status.success() {
             let cid = String::from_utf8(done.stdout).expect("UTF-8").trim().to_owned();
@@ -129,14 +144,18 @@ fn nothing_is_lost_while_farmers_are_killed_wiped_and_damaged() {
         wipes: 0,
         damages: 0,
         last_heavy: Instant::now(),
+        remarks: Vec::new(),
     };
+    let mut small = Small::fill(&mut soak);
     let (started, mut last_blow) = (Instant::now(), Instant::now());
     while started.elapsed() < length() {
+        let percent = started.elapsed().as_millis() * 100 / length().as_millis();
+        small = small.map(|small| small.go_on(&mut soak, percent));
         if last_blow.elapsed() > BLOW_EVERY {
             last_blow = Instant::now();
             soak.blow();
         }
-        if soak.stored.len() < 40 {
+        if soak.stored.len() < FILES_MAX {
             soak.put();
         }
         if !soak.stored.is_empty() {
@@ -145,12 +164,14 @@ fn nothing_is_lost_while_farmers_are_killed_wiped_and_damaged() {
         }
     }
     (0..soak.stored.len()).for_each(|nth| soak.get(nth));
-    let Soak { stored, failed_puts, gets, kills, wipes, damages, .. } = &soak;
+    let Soak { stored, failed_puts, gets, kills, wipes, damages, remarks, .. } = &soak;
     println!(
         "{} files put, {failed_puts} puts refused, {gets} gets, {kills} kills, {wipes} disks wiped, {damages} damaged; \
-         none lost",
-        stored.len()
+         none lost; {}",
+        stored.len(),
+        remarks.join("; ")
     );
+    assert!(small.is_none_or(|small| small.is_through()), "the small disk was not filled and emptied");
     assert!(*kills >= 5 && *wipes + *damages >= 1, "too little happened to prove anything");
     assert!(stored.len() > 3 * failed_puts, "{failed_puts} puts were refused");
 }

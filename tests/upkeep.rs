@@ -1,9 +1,15 @@
 //! Real processes over time: what was put comes back to its full redundancy without its uploader, whatever happens to
 //! farmers; what is given up is deleted, and nothing else.
 
+#[path = "upkeep/disks.rs"]
+mod disks;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for less")]
 mod network;
+#[path = "upkeep/restarts.rs"]
+mod restarts;
 
 use std::{
     path::Path,
@@ -69,30 +75,6 @@ fn pieces_come_back_by_themselves_and_nothing_is_moved_for_a_short_absence() {
     until_safe(&network, &cid, 4);
     assert!(repairs(&network) > 0);
     (4..8).for_each(|index| network.kill(index));
-    network.get_same(&cid, &file);
-}
-
-#[test]
-fn an_emptied_disk_under_an_old_identity_is_noticed_and_made_good() {
-    let mut network = TestNetwork::with(6, "10GiB", &[("DSN_ABSENT_GRACE", "24s")]);
-    let file = network.file("file", 5 * MIB);
-    let put = network.put(&file);
-    let cid = put["cid"].as_str().unwrap().to_owned();
-    assert_eq!(stat(&network, &cid)["may_vanish"], 3);
-    // Two of six: 24 of 36 pieces are left, below what repair waits for; they are back at once, with nothing.
-    for index in 0..2 {
-        network.kill(index);
-        std::fs::remove_dir_all(network.farmers[index].dir.join("store")).unwrap();
-        network.restart(index);
-        until("it has met the others", || {
-            let peers = status(&network.farmers[index].dir)["peers"].clone();
-            (peers == 5, format!("{peers} peers"))
-        });
-    }
-    until("their pieces are placed anew", || {
-        let stat = stat(&network, &cid);
-        (stat["may_vanish"] == 3, stat.to_string())
-    });
     network.get_same(&cid, &file);
 }
 

@@ -4,6 +4,7 @@ mod lend;
 mod questions;
 mod start;
 mod store;
+mod twin;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
 
-use self::start::Running;
+use self::{start::Running, twin::other_farmer};
 use crate::{
     args::Farm,
     context::Context,
@@ -77,13 +78,15 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
     let mut remember = tokio::time::interval(REMEMBER_EVERY);
     // Dropped with this function: what is going on is taken up again by the next start.
     let mut upkeep = std::pin::pin!(Arc::clone(&running.farmer).look_after(Arc::new(running.node.clone())));
+    let mut twin = std::pin::pin!(Arc::clone(&running.farmer).watch_for_twins(Arc::new(running.node.clone())));
     let mut renewal = std::pin::pin!(renew_leases(context, running));
     // Not one after the other: a command that says nothing must not keep the farmer from hearing that it should stop.
     let mut questions = FuturesUnordered::new();
-    loop {
+    let ended = loop {
         tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut stop => break Ok(()),
+            older = &mut twin => break Err(other_farmer(&older)),
             Some(()) = questions.next() => {}
             () = &mut upkeep => {}
             () = &mut renewal => {}
@@ -94,9 +97,9 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
                 session::remember(context, network, &running.node).await;
             }
         }
-    }
+    };
     session::remember(context, network, &running.node).await;
-    Ok(())
+    ended
 }
 
 /// Renews the leases of what this folder's owner has put. Never ends.

@@ -90,14 +90,17 @@ impl Owned {
             let Some(cid) = text.parse::<Cid>().ok().filter(|_| is_due) else { continue };
             let ttl = Duration::from_secs(entry.ttl_secs);
             match client.keep_file(cid, Keep::For(ttl)).await {
-                Ok(report) if report.confirmed * 2 > report.farmers => {
+                Ok(report) if report.confirmed * 2 > report.farmers && report.unlocated == 0 => {
                     let renewed = Self::change(folder, |owned| {
                         // Given up meanwhile: not taken up again.
                         owned.0.entry(text.clone()).and_modify(|entry| entry.renewed_at = now());
                     });
                     tracing::info!(%cid, farmers = report.confirmed, ok = renewed.is_ok(), "lease renewed");
                 }
-                Ok(report) => tracing::warn!(%cid, confirmed = report.confirmed, "a lease was renewed on few farmers"),
+                Ok(report) => {
+                    let (confirmed, unlocated) = (report.confirmed, report.unlocated);
+                    tracing::warn!(%cid, confirmed, unlocated, "a lease was not renewed everywhere");
+                }
                 Err(error) => tracing::warn!(%cid, %error, "a lease was not renewed"),
             }
         }

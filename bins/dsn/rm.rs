@@ -18,17 +18,21 @@ pub(crate) async fn run(context: &Context, args: &Rm) -> Result<(), Failure> {
     let told = async { session.client.keep_file(cid, Keep::NoLonger).await.map_err(|error| failures::get(&error)) };
     let done = interrupts.or(told, "farmers that were told have given it up; run it again for the others").await;
     session.close(context).await;
-    let LeaseReport { farmers, confirmed, .. } = done?;
+    let LeaseReport { farmers, confirmed, chunks, unlocated } = done?;
     if confirmed == 0 {
         return Err(Failure::new(Exit::Key, format!("none of the {farmers} holders knows a lease of this owner"))
             .hint("only the folder (owner.key) that put a file can give it up"));
     }
     if context.json {
-        print_json(&json!({"cid": cid.to_string(), "farmers": farmers, "released": confirmed}));
+        print_json(&json!({"cid": cid.to_string(), "farmers": farmers, "released": confirmed, "chunks": chunks,
+            "chunks_without_holders": unlocated}));
     } else {
         note(&format!("given up on {confirmed} of {farmers} farmers; deleted there when their trash is emptied"));
         if confirmed < farmers {
             note("the others did not answer; run it again when they are back");
+        }
+        if unlocated > 0 {
+            note(&format!("nobody knows now who holds {unlocated} of the {chunks} chunks; run it again later"));
         }
     }
     Ok(())

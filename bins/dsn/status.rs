@@ -34,6 +34,8 @@ pub(crate) struct StatusJson {
     repair_queue: usize,
     repair_bytes: u64,
     listen: Vec<String>,
+    /// What its operator should see to, as sentences.
+    problems: Vec<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     count: Option<SpaceCount>,
 }
@@ -98,8 +100,13 @@ impl StatusJson {
             repair_queue: status.repair_queue,
             repair_bytes: status.repair_bytes,
             listen,
+            problems: Vec::new(),
             count: None,
         }
+    }
+
+    pub(crate) fn troubled_by(self, problems: Vec<String>) -> Self {
+        Self { problems, ..self }
     }
 
     pub(crate) fn with(self, count: SpaceCount) -> Self {
@@ -128,6 +135,7 @@ impl StatusJson {
             ("repairs", self.repairs_shown()),
             ("listening on", self.listen.join(" ")),
         ]);
+        rows.extend(self.problems.iter().map(|problem| ("problem", problem.clone())));
         rows.iter().for_each(|(name, value)| print_line(&format!("{name:<13} {value}")));
     }
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
-    MIB,
+    MIB, folder,
     network::{TestNetwork, dsn, output, shown},
     refused, soon, until,
 };
@@ -23,15 +23,15 @@ use crate::{
 const END: Duration = Duration::from_secs(5);
 
 /// A real farmer whose messages are kept.
-struct Farmer {
-    dir: PathBuf,
+pub(crate) struct Farmer {
+    pub(crate) dir: PathBuf,
     address: String,
     said: Arc<Mutex<String>>,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Farmer {
-    fn start(dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
         let mut command = dsn(dir);
         command.args(["farm", "--json", "--disk-reserve", "16MiB", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -50,16 +50,16 @@ impl Farmer {
         Self { dir: dir.into(), address, said, child }
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().expect("no panic while locked").clone()
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         serde_json::from_slice(&output(dsn(&self.dir).args(["status", "--json"])).stdout).expect("JSON")
     }
 
     /// SIGTERM; it must end in order.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not 0");
         kill_process(pid, Signal::TERM).expect("it runs");
         let status = soon(&mut self.child, END).unwrap_or_else(|| panic!("still there after {} s", END.as_secs()));
@@ -164,18 +164,6 @@ fn largest(dir: &Path, kind: &str) -> PathBuf {
     files.max_by_key(|path| fs::metadata(path).expect("readable").len()).unwrap_or_else(|| panic!("no .{kind} file"))
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("writable");
-    for entry in fs::read_dir(from).expect("readable").map(|entry| entry.expect("readable")) {
-        let (path, copy) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy_folder(&path, &copy);
-        } else {
-            fs::copy(path, copy).expect("writable");
-        }
-    }
-}
-
 fn flip_bytes(path: &Path) {
     let mut bytes = Vec::new();
     fs::File::open(path).expect("readable").read_to_end(&mut bytes).expect("readable");
@@ -204,7 +192,7 @@ fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
     // Ends in order, so that all of it is in files; that is what each kind of damage starts from.
     start().end();
     let (store, whole) = (dir.join("store"), network.path("whole"));
-    copy_folder(&store, &whole);
+    folder::copy(&store, &whole);
     for (name, kind, damage) in [
         ("flipped bytes among the pieces", "blob", flip_bytes as fn(&Path)),
         ("pieces cut short", "blob", cut_in_half),
@@ -213,7 +201,7 @@ fn a_damaged_farmer_starts_warns_and_the_files_stay_readable() {
         ("no index", "sst", remove),
     ] {
         fs::remove_dir_all(&store).unwrap();
-        copy_folder(&whole, &store);
+        folder::copy(&whole, &store);
         damage(&largest(&dir, kind));
         let farmer = start();
         network.get_same(&cid, &file);

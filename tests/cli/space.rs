@@ -60,7 +60,7 @@ fn status(exact: bool) -> Value {
     json!({"peer_id": "x", "reserved_bytes": 9, "used_bytes": 5, "free_bytes": 4, "pieces": 2, "locators": 0, "peers": 0,
         "received_bytes": 0, "served_bytes": 0, "damaged_pieces": 0,
         "healed_pieces": 0, "scrubbed_pieces": 0, "audits_passed": 0, "audits_failed": 0, "repairs": 0,
-        "repair_queue": 0, "repair_bytes": 0, "listen": [], "counted_bytes": 3,
+        "repair_queue": 0, "repair_bytes": 0, "listen": [], "problems": [], "counted_bytes": 3,
         "counted_pieces": 1, "space_exact": exact})
 }
 

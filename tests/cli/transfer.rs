@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     MIB,
+    disk::{SKIPPED, SmallDisk},
     network::{TestNetwork, output, same, shown},
     refused, soon, until,
 };
@@ -203,33 +204,16 @@ fn a_file_that_changes_while_it_is_put_gets_no_cid() {
     }
 }
 
-/// A file system of 8 MiB; none where mounting is not permitted.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path()).output();
-        done.is_ok_and(|done| done.status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _gone = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_is_said_and_gets_its_space_back() {
-    let Some(disk) = SmallDisk::mount() else {
-        eprintln!("SKIPPED: this user may not mount a small file system to fill");
+    let Some(disk) = SmallDisk::mount(8) else {
+        eprintln!("{SKIPPED}");
         return;
     };
     let network = TestNetwork::start(5);
     let file = network.file("file", 20 * MIB);
     let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
-    let (copy, part) = (disk.0.path().join("copy"), disk.0.path().join("copy.dsn-part"));
+    let (copy, part) = (disk.path().join("copy"), disk.path().join("copy.dsn-part"));
     let get = |more: &[&str]| output(network.dsn().args(["get", &cid, "-o"]).arg(&copy).args(more));
     let says = format!("error: no room for {}: 20971520 bytes are needed\nhint: free some space", copy.display());
     refused(&get(&[]), 8, &says);

@@ -165,20 +165,36 @@ impl TestNetwork {
     /// Starts a killed farmer again, on another port.
     pub(crate) fn restart(&mut self, index: usize) {
         let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is left").address.clone();
-        let farmer = &mut self.farmers[index];
-        let mut command = dsn(&farmer.dir);
-        command.args(["farm", "--json", "--storage", "10GiB", "--disk-reserve", "16MiB"]);
-        command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", &bootstrap]).stdout(Stdio::piped());
+        let dir = self.farmers[index].dir.clone();
+        let again = self.farm(&dir, "10GiB", "16MiB", &bootstrap);
+        assert_eq!(again.peer_id, self.farmers[index].peer_id, "a farmer keeps its identity");
+        self.farmers[index] = again;
+    }
+
+    /// One more farmer, in this folder; gives its place among the others.
+    pub(crate) fn join(&mut self, dir: &Path, storage: &str, disk_reserve: &str) -> usize {
+        let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is there").address.clone();
+        self.farmers.push(self.farm(dir, storage, disk_reserve, &bootstrap));
+        self.farmers.len() - 1
+    }
+
+    fn farm(&self, dir: &Path, storage: &str, disk_reserve: &str, bootstrap: &str) -> TestFarmer {
+        let mut command = dsn(dir);
+        command.args(["farm", "--json", "--storage", storage, "--disk-reserve", disk_reserve]);
+        command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", bootstrap]).stdout(Stdio::piped());
         command.envs(self.settings.iter().copied());
         let mut child = command.spawn().expect("the farmer starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
         let ready = json_of(&line);
-        assert_eq!(text_of(&ready["peer_id"]), farmer.peer_id, "a farmer keeps its identity");
-        farmer.address = text_of(&ready["listen"][0]);
-        farmer.pid = child.id();
-        farmer.child = Some(child);
-        farmer.alive = true;
+        TestFarmer {
+            pid: child.id(),
+            peer_id: text_of(&ready["peer_id"]),
+            dir: dir.into(),
+            address: text_of(&ready["listen"][0]),
+            child: Some(child),
+            alive: true,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use dsn_cli::{Exit, Failure, Key, human_bytes, parse_size};
 use dsn_farmer::{Disk, FarmerOptions, UpkeepOptions};
+use dsn_store::RocksOptions;
 
 use crate::{context::Context, folder::Folder};
 
@@ -24,7 +25,8 @@ impl FolderDisk {
 
 impl Disk for FolderDisk {
     fn free_bytes(&self) -> Option<u64> {
-        rustix::fs::statvfs(&self.folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+        let disk = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(RocksOptions::default().room_in(disk.f_bavail.saturating_mul(disk.f_frsize)))
     }
 }
 

@@ -3,7 +3,7 @@
 use dsn_core::ports::Network;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Running;
+use super::{Running, twin};
 use crate::{
     control,
     drain::{self, DrainJson},
@@ -58,7 +58,9 @@ async fn status_now(running: &Running) -> StatusJson {
     let known = running.node.known_nodes().await.unwrap_or_default();
     let local = running.node.local_id();
     let peers = known.iter().filter(|node| node.connected && node.node != local).count();
-    StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status())
+    let problems = running.farmer.twin().iter().map(twin::problem).collect();
+    let status = StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status());
+    status.troubled_by(problems)
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

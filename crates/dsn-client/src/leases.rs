@@ -18,8 +18,13 @@ use dsn_core::{
 use futures::{StreamExt, stream};
 
 use crate::{
-    client::Client, custodians::Effort, download::GetContext, error::GetError, progress::NoProgress,
-    upload::PutContext, watchdog::Watchdog,
+    client::Client,
+    custodians::{Effort, Located},
+    download::GetContext,
+    error::GetError,
+    progress::NoProgress,
+    upload::PutContext,
+    watchdog::Watchdog,
 };
 
 /// How often a farmer is told before it counts as not reached.
@@ -43,6 +48,10 @@ pub struct LeaseReport {
     pub farmers: usize,
     /// Those of them that took the new lease.
     pub confirmed: usize,
+    /// Chunks of the file.
+    pub chunks: usize,
+    /// Those of them whose holders nobody named, so that some who hold them may not have been told.
+    pub unlocated: usize,
 }
 
 /// What the owner wants.
@@ -67,10 +76,16 @@ impl Client {
 
     async fn keep_file_guarded(&self, context: &GetContext<'_>, cid: Cid, keep: Keep) -> Result<LeaseReport, GetError> {
         let (chunks, _) = self.chunks_of(context, cid).await?;
+        let all = chunks.len();
         let located = stream::iter(chunks).map(|(chunk, _)| self.locate(chunk, Effort::All, &context.dog));
         let located: Vec<_> = located.buffer_unordered(TOLD_AT_ONCE).collect().await;
-        let locators = located.into_iter().flatten().filter_map(|located| located.locator);
-        let holders: BTreeSet<NodeId> = locators.flat_map(|locator| locator.holders().into_keys()).collect();
+        let of_chunk = |located: Located| located.locator.map(|locator| locator.holders()).unwrap_or_default();
+        let located = located.into_iter().map(|located| located.map(of_chunk).unwrap_or_default());
+        let (mut holders, mut unlocated) = (BTreeSet::new(), 0);
+        for of_chunk in located {
+            unlocated += usize::from(of_chunk.is_empty());
+            holders.extend(of_chunk.into_keys());
+        }
         let lease = match keep {
             Keep::For(time) => self.lease(cid, Some(time)),
             Keep::NoLonger => self.lease(cid, Some(Duration::ZERO)),
@@ -79,7 +94,7 @@ impl Client {
         let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_lease().clone(), &context.dog));
         let answers: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
         let confirmed = answers.into_iter().filter(|confirmed| *confirmed).count();
-        Ok(LeaseReport { farmers, confirmed })
+        Ok(LeaseReport { farmers, confirmed, chunks: all, unlocated })
     }
 
     async fn renew_at(&self, farmer: NodeId, lease: Lease, dog: &Watchdog) -> bool {

@@ -33,6 +33,8 @@ pub enum Domain {
     Owner,
     /// An owner's word how long a file is to be kept.
     Lease,
+    /// A farmer's word which run of it is speaking.
+    Greeting,
 }
 
 impl Domain {
@@ -42,6 +44,7 @@ impl Domain {
             Self::Record => b"dsn farmer record v1\0",
             Self::Owner => b"dsn owner v1\0",
             Self::Lease => b"dsn lease v1\0",
+            Self::Greeting => b"dsn greeting v1\0",
         }
     }
 

@@ -9,6 +9,7 @@ pub mod cid;
 pub mod descriptor;
 pub mod durability;
 pub mod erasure;
+pub mod greeting;
 pub mod hash;
 pub mod identity;
 pub mod index_set;
@@ -29,4 +30,5 @@ pub mod repair;
 pub mod rpc;
 #[cfg(test)]
 mod testing;
+pub mod twins;
 pub mod wire;

@@ -78,6 +78,13 @@ pub const LEASES_MAX_PER_CHUNK: usize = 16;
 /// Leases in one request.
 pub const LEASES_MAX_PER_REQUEST: usize = 64;
 
+/// Other runs of its node that a greeting names: a farmer that starts again every second is never its own twin, so the
+/// latest few suffice.
+pub const GREETING_MAX_HEARD: usize = 8;
+
+/// Greetings of one node that another shows.
+pub const GREETINGS_MAX_PER_NODE: usize = 4;
+
 /// Pieces in one store or fetch message.
 pub const PARTS_MAX_PER_MESSAGE: usize = 256;
 

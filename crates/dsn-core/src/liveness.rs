@@ -61,6 +61,8 @@ struct Peer {
     unanswered_at: u64,
     unanswered: u32,
     mark: Option<StoreMark>,
+    /// What it holds was compared with its receipts in the life of its store that began with this number.
+    compared: Option<u64>,
     has_proved: bool,
     wrong: Vec<u64>,
 }
@@ -96,6 +98,23 @@ impl Liveness {
         let Some(peer) = self.peer(node) else { return false };
         let before = peer.mark.replace(mark);
         before.is_some_and(|before| before.id != mark.id || before.opens > mark.opens || before.losses < mark.losses)
+    }
+
+    /// Whether a receipt was signed in a life of which its farmer's store, an old copy, has no memory, so that what it holds
+    /// should be asked anew.
+    pub fn is_forgotten(&self, receipt: &ReceiptBody) -> bool {
+        let Some(peer) = self.peers.get(&receipt.farmer) else { return false };
+        let is_in_gap = |mark: StoreMark| {
+            mark.resumed < receipt.seq && receipt.seq <= mark.first && peer.compared != Some(mark.first)
+        };
+        peer.mark.is_some_and(is_in_gap)
+    }
+
+    /// What it holds has been compared with its receipts.
+    pub fn compared(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.compared = peer.mark.map(|mark| mark.first);
+        }
     }
 
     /// It answered something else.
@@ -275,7 +294,7 @@ mod tests {
     }
 
     fn mark(id: u64, opens: u64, losses: u64) -> StoreMark {
-        StoreMark { id, opens, losses }
+        StoreMark { id, opens, losses, ..StoreMark::default() }
     }
 
     fn hear(liveness: &mut Liveness, nodes: std::ops::Range<u8>, mark: StoreMark) {
@@ -355,6 +374,32 @@ mod tests {
         assert!(liveness.heard(node(1), mark(1, 3, 1)), "an old copy");
         assert!(liveness.heard(node(1), mark(2, 1, 0)), "another disk");
         assert!(!liveness.heard(node(1), mark(2, 1, 0)));
+    }
+
+    #[test]
+    fn receipts_that_an_old_copy_has_no_memory_of_are_compared_once() {
+        let receipt = |seq| ReceiptBody {
+            network: crate::testing::network(),
+            chunk: ChunkId(crate::hash::Hash([1; 32])),
+            farmer: node(1),
+            indices: IndexSet::one(0),
+            class: crate::redundancy::Class::Normal,
+            seq,
+            issued: NOW,
+            until: None,
+        };
+        let (mut liveness, life) = (Liveness::new(GRACE), mark(1, 5, 0));
+        assert!(!liveness.is_forgotten(&receipt(250)), "never heard");
+        liveness.heard(node(1), StoreMark { resumed: 180, first: 200, ..life });
+        assert!(!liveness.is_forgotten(&receipt(180)) && !liveness.is_forgotten(&receipt(250)));
+        // Opened as often as before: only the numbers tell.
+        liveness.heard(node(1), StoreMark { resumed: 180, first: 300, ..life });
+        assert!(liveness.is_forgotten(&receipt(250)) && liveness.is_forgotten(&receipt(181)));
+        assert!(!liveness.is_forgotten(&receipt(180)) && !liveness.is_forgotten(&receipt(301)));
+        liveness.compared(node(1));
+        assert!(!liveness.is_forgotten(&receipt(250)));
+        liveness.heard(node(1), StoreMark { resumed: 180, first: 400, ..life });
+        assert!(liveness.is_forgotten(&receipt(301)), "once more");
     }
 
     #[test]

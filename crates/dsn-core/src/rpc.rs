@@ -14,6 +14,7 @@ use crate::{
     audit::AuditItem,
     cid::Cid,
     descriptor::Descriptor,
+    greeting::Greeting,
     hash::ChunkId,
     identity::{Domain, Identity, SignatureError, SignedBody},
     index_set::IndexSet,
@@ -79,6 +80,8 @@ pub enum Request {
     Renew(Vec<Lease>),
     /// Have you these locators (at most [`crate::limits::IDS_MAX_PER_REQUEST`])? Answered by [`Response::Compared`].
     Compare(Vec<LocatorMark>),
+    /// This run of me is there. Answered by [`Response::Greeted`].
+    Greet(Greeting),
 }
 
 /// An owner's leave for a node to put on its behalf: who owns what a put stores is not who happens to carry it there.
@@ -210,6 +213,9 @@ pub enum Response {
     Renewed(Vec<u32>),
     /// To [`Request::Compare`]: whether the node should be sent each, in order.
     Compared(Vec<bool>),
+    /// To [`Request::Greet`]: the latest greetings of other runs in the asker's name, at most
+    /// [`crate::limits::GREETINGS_MAX_PER_NODE`].
+    Greeted(Vec<Greeting>),
 }
 
 /// A farmer's answer to an audit.
@@ -300,5 +306,6 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Leases(_) => "leases",
         Request::Renew(_) => "renew",
         Request::Compare(_) => "compare",
+        Request::Greet(_) => "greet",
     }
 }

@@ -70,11 +70,8 @@ impl Collector {
     /// Looks for leases of the chunks that have none here.
     async fn adopt(&mut self, now: u64) -> Result<(), StoreError> {
         self.asked.retain(|_, at| at.saturating_add(ASK_AGAIN_SECS) > now);
-        let mut after = None;
-        loop {
-            let page = self.farmer.parts.store.chunks_after(after, STEP_CHUNKS).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.descriptor.id());
+        let mut pages = self.farmer.pages(STEP_CHUNKS);
+        while let Some(page) = pages.next().await? {
             let ids: Vec<ChunkId> = page.iter().map(|chunk| chunk.descriptor.id()).collect();
             let leases = self.farmer.parts.store.leases(&ids).await?;
             for (chunk, leases) in page.iter().zip(leases) {
@@ -83,6 +80,7 @@ impl Collector {
                 }
             }
         }
+        Ok(())
     }
 
     async fn adopt_one(&mut self, chunk: &StoredChunk, now: u64) -> Result<(), StoreError> {

@@ -148,12 +148,10 @@ impl Drainer {
 
     /// Looks at every chunk once; says how many found no room.
     async fn pass(&self, started: Instant, moved_bytes: &mut u64) -> Result<u64, StoreError> {
-        let (mut after, mut done_bytes, mut stuck_chunks) = (None, 0, 0);
+        let (mut done_bytes, mut stuck_chunks) = (0, 0);
         let mut survey: Option<(Instant, Survey)> = None;
-        loop {
-            let page = self.farmer.parts.store.chunks_after(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(stuck_chunks) };
-            after = Some(last.descriptor.id());
+        let mut pages = self.farmer.pages(PAGE);
+        while let Some(page) = pages.next().await? {
             for chunk in page {
                 if survey.as_ref().is_none_or(|(at, _)| at.elapsed() > SURVEY_FOR) {
                     survey = self.client.survey().await.ok().map(|survey| (Instant::now(), survey));
@@ -172,6 +170,7 @@ impl Drainer {
                 self.set(Drain::Moving { done_bytes, all_bytes, moved_bytes, stuck_chunks, elapsed_ms });
             }
         }
+        Ok(stuck_chunks)
     }
 
     /// Gives the others what they lack of a chunk. Says how many bytes were sent; none when they have no room.

@@ -14,6 +14,7 @@ use dsn_core::{
     ports::{Compute, Environment, Handler, PieceStore, Upkeep},
     record::{RecordBody, Role},
     rpc::{FarmerInfo, Refusal, Request, Response, StoreHeader},
+    twins::Twin,
 };
 use tokio::sync::watch;
 
@@ -22,6 +23,7 @@ use crate::{
     custodian::Custodian,
     drain::Drain,
     grants::Grants,
+    greetings::Greetings,
     intents::Intents,
     liveness::Presences,
     options::{Disk, FarmerOptions},
@@ -58,6 +60,9 @@ pub struct Farmer {
     pub(crate) repairs: Queue,
     pub(crate) damaged: Damaged,
     pub(crate) drain: watch::Sender<Drain>,
+    pub(crate) greetings: Mutex<Greetings>,
+    /// The last twin seen, and when.
+    pub(crate) twin: Mutex<Option<(u64, Twin)>>,
     addresses: Mutex<Vec<bytes::Bytes>>,
     record_seq: AtomicU64,
 }
@@ -83,6 +88,8 @@ impl Farmer {
             repairs: Queue::default(),
             damaged: Damaged::default(),
             drain: watch::Sender::default(),
+            greetings: Mutex::default(),
+            twin: Mutex::default(),
             addresses,
             record_seq,
             parts,
@@ -94,6 +101,10 @@ impl Farmer {
     pub fn set_addresses(&self, addresses: Vec<bytes::Bytes>) {
         *self.addresses.lock().expect("no panic while locked") = addresses;
         self.record_seq.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<bytes::Bytes> {
+        self.addresses.lock().expect("no panic while locked").clone()
     }
 
     /// Stops its tasks. Requests that come later are refused; what was acknowledged is durable.
@@ -136,7 +147,7 @@ impl Farmer {
         let record = RecordBody {
             network: self.parts.network_name.clone(),
             node: self.parts.identity.node_id(),
-            addresses: self.addresses.lock().expect("no panic while locked").clone(),
+            addresses: self.addresses(),
             space_class,
             domain: self.options.domain.clone(),
             role: Role::Farmer,
@@ -182,6 +193,7 @@ impl Handler for Farmer {
             Request::Leases(chunks) => self.leases(&chunks).await,
             Request::Renew(leases) => self.renew(leases).await,
             Request::Compare(marks) => self.compare(&marks).await,
+            Request::Greet(greeting) => self.greeted(from, greeting),
         };
         answer.unwrap_or_else(Response::Refused)
     }

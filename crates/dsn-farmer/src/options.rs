@@ -76,7 +76,7 @@ impl FarmerOptions {
 
 /// The disk under the store.
 pub trait Disk: Send + Sync + 'static {
-    /// Bytes free on it; none when that cannot be told.
+    /// Bytes of pieces that it still has room for; none when that cannot be told.
     fn free_bytes(&self) -> Option<u64>;
 }
 

@@ -173,7 +173,7 @@ impl Patrol {
     }
 
     /// How a chunk stands, if this node is one of its custodians.
-    fn look(&self, locator: Locator, round: &mut Round, handover: &mut Handover) {
+    fn look(&mut self, locator: Locator, round: &mut Round, handover: &mut Handover) {
         let chunk = locator.chunk();
         let custodians = round.places.closest(Position::from(&chunk), CUSTODIANS);
         handover.consider(&locator, &custodians, round.me);
@@ -197,9 +197,12 @@ impl Patrol {
         self.farmer.repairs.note(chunk, standing.health, rank, due);
     }
 
-    fn watch(&self, locator: &VerifiedLocator, rank: usize, round: &mut Round) {
+    fn watch(&mut self, locator: &VerifiedLocator, rank: usize, round: &mut Round) {
         for receipt in locator.receipts() {
             let body = receipt.body();
+            if self.farmer.liveness.with(|seen| seen.is_forgotten(body)) {
+                self.changed.insert(body.farmer);
+            }
             let known = round.holders.entry(body.farmer).or_insert(rank);
             *known = rank.min(*known);
             if let Some(sample) = round.samples.get_mut(&body.farmer) {
@@ -214,6 +217,7 @@ impl Patrol {
     /// Asks holders whose store has changed what they still hold of what they signed for.
     async fn take_inventory(&mut self, round: &Round) {
         for (node, signed) in &round.inventory {
+            self.farmer.liveness.with(|seen| seen.compared(*node));
             for batch in signed.chunks(IDS_MAX_PER_REQUEST) {
                 let ids = batch.iter().map(|(chunk, ..)| *chunk).collect();
                 let Ok(Response::Held(held)) = self.network.request(*node, Request::Holds(ids)).await else {

@@ -97,15 +97,13 @@ impl Scrubber {
     }
 
     async fn scrub_once(&self) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = self.farmer.parts.store.chunks_after(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.descriptor.id());
+        let mut pages = self.farmer.pages(PAGE);
+        while let Some(page) = pages.next().await? {
             for chunk in page {
                 self.scrub(&chunk).await?;
             }
         }
+        Ok(())
     }
 
     async fn scrub(&self, chunk: &StoredChunk) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ use dsn_core::{
     cid::Cid,
     descriptor::Code,
     erasure::{EncodedChunk, encode},
+    greeting::{GreetingBody, RunId},
     identity::Identity,
     lease::LeaseBody,
     network_name::NetworkName,
@@ -116,4 +117,28 @@ async fn leases_of_others_networks_and_the_future_are_refused() {
     }
     let unbound = setting.ask(Request::Renew(vec![body.sign(&owner).into_lease()])).await;
     assert!(matches!(&unbound, Response::Renewed(covered) if covered == &[0]), "no commit, no claim: {unbound:?}");
+}
+
+#[tokio::test]
+async fn greetings_are_shown_to_other_runs_of_the_same_node_and_not_taken_from_others() {
+    let setting = Setting::new().await;
+    let (asker, stranger) = (Identity::from_seed([9; 32]), Identity::from_seed([5; 32]));
+    let greeting = |node: &Identity, signer: &Identity, run, network: &NetworkName| {
+        let (network, node, run) = (network.clone(), node.node_id(), RunId([run; 16]));
+        let body = GreetingBody { network, node, run, started: NOW, addresses: vec![], heard: vec![] };
+        Request::Greet(body.sign(signer).as_greeting().clone())
+    };
+    let other = "other".parse().expect("a name");
+    for false_one in [
+        greeting(&stranger, &stranger, 1, &setting.network),
+        greeting(&asker, &stranger, 1, &setting.network),
+        greeting(&asker, &asker, 1, &other),
+    ] {
+        let answer = setting.ask(false_one).await;
+        assert!(matches!(answer, Response::Refused(Refusal::Malformed)), "{answer:?}");
+    }
+    for (run, shown) in [(1, 0), (1, 0), (2, 1), (1, 1)] {
+        let answer = setting.ask(greeting(&asker, &asker, run, &setting.network)).await;
+        assert!(matches!(&answer, Response::Greeted(others) if others.len() == shown), "{answer:?}");
+    }
 }

@@ -32,6 +32,11 @@ pub fn address_to_bytes(text: &str) -> Result<Bytes, NetError> {
     Ok(Bytes::from(address.to_vec()))
 }
 
+/// A binary address as a text, for people.
+pub fn address_to_text(bytes: &Bytes) -> Option<String> {
+    Multiaddr::try_from(bytes.to_vec()).ok().map(|address| address.to_string())
+}
+
 /// Parses an address; only TCP and QUIC ones are any use.
 pub(crate) fn parse(text: &str) -> Result<Multiaddr, NetError> {
     let bad = |reason| NetError::BadAddress { address: text.chars().take(200).collect(), reason };
@@ -174,6 +179,8 @@ mod tests {
     fn a_record_carries_the_address_without_the_id() {
         let with = address_to_bytes(&format!("/ip4/1.2.3.4/tcp/5/p2p/{}", NodeId([3; 32]))).unwrap();
         assert_eq!(with, address_to_bytes("/ip4/1.2.3.4/tcp/5").unwrap());
+        assert_eq!(address_to_text(&with).as_deref(), Some("/ip4/1.2.3.4/tcp/5"));
+        assert_eq!(address_to_text(&Bytes::from_static(&[4, 1])), None);
         assert_eq!(Multiaddr::try_from(with.to_vec()).unwrap().to_string(), "/ip4/1.2.3.4/tcp/5");
     }
 

@@ -24,7 +24,7 @@
 //!
 //! - [`Node`]: the cloneable handle; implements [`dsn_core::ports::Network`].
 //! - [`NetOptions`]: what a node is started with, a plain struct. [`NetError`]: why it did not start.
-//! - [`address_to_bytes`]: an address as a farmer record carries it. [`check_address`]: is this text an address at all?
+//! - [`address_to_bytes`], [`address_to_text`]: an address as a farmer record carries it, and back. [`check_address`]: is this text an address at all?
 
 mod address;
 mod behaviour;
@@ -38,7 +38,7 @@ mod node;
 mod options;
 mod window;
 
-pub use address::{address_to_bytes, check_address};
+pub use address::{address_to_bytes, address_to_text, check_address};
 pub use error::NetError;
 pub use node::Node;
 pub use options::{NetOptions, Room, Waits};

@@ -174,6 +174,7 @@ enum Expected {
     Leased,
     Renewed,
     Compared,
+    Greeted,
 }
 
 impl Expected {
@@ -192,6 +193,7 @@ impl Expected {
             Request::Leases(_) => Self::Leased,
             Request::Renew(_) => Self::Renewed,
             Request::Compare(_) => Self::Compared,
+            Request::Greet(_) => Self::Greeted,
         }
     }
 
@@ -215,6 +217,7 @@ impl Expected {
             Response::Leased(_) => matches!(self, Self::Leased),
             Response::Renewed(_) => matches!(self, Self::Renewed),
             Response::Compared(_) => matches!(self, Self::Compared),
+            Response::Greeted(_) => matches!(self, Self::Greeted),
         }
     }
 }

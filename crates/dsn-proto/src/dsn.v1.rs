@@ -109,7 +109,28 @@ pub struct LeaseBody {
     #[prost(uint64, tag = "6")]
     pub until: u64,
 }
-/// `body` is the canonical encoding of a ReceiptBody, a RecordBody or a LeaseBody.
+/// Which run of a farmer is speaking.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GreetingBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub node: ::prost::bytes::Bytes,
+    /// 16 random bytes, drawn at its start
+    #[prost(bytes = "bytes", tag = "4")]
+    pub run: ::prost::bytes::Bytes,
+    /// Unix seconds of its own clock
+    #[prost(uint64, tag = "5")]
+    pub started: u64,
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// 16 bytes each: other runs of this node that it was shown
+    #[prost(bytes = "bytes", tag = "7")]
+    pub heard: ::prost::bytes::Bytes,
+}
+/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody or a GreetingBody.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
@@ -128,7 +149,10 @@ pub struct Locator {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
-    #[prost(oneof = "request::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "request::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub kind: ::core::option::Option<request::Kind>,
 }
 /// Nested message and enum types in `Request`.
@@ -161,13 +185,15 @@ pub mod request {
         Renew(super::LeaseList),
         #[prost(message, tag = "13")]
         Compare(super::CompareRequest),
+        #[prost(message, tag = "14")]
+        Greet(super::Signed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -203,6 +229,8 @@ pub mod response {
         Renew(super::RenewResponse),
         #[prost(message, tag = "14")]
         Compare(super::CompareResponse),
+        #[prost(message, tag = "15")]
+        Greet(super::GreetResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -431,7 +459,7 @@ pub struct AuditResponse {
     pub slices: ::prost::alloc::vec::Vec<Slice>,
 }
 /// In which life a farmer's store is: another `id` is another store, more `losses` are pieces lost by damage, fewer
-/// `opens` an old copy of it.
+/// `opens` an old copy of it, as are receipts with a number above `resumed` and up to `first`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreMark {
     #[prost(fixed64, tag = "1")]
@@ -440,6 +468,12 @@ pub struct StoreMark {
     pub opens: u64,
     #[prost(uint64, tag = "3")]
     pub losses: u64,
+    /// the highest receipt number on its disk when it was opened
+    #[prost(fixed64, tag = "4")]
+    pub resumed: u64,
+    /// receipts signed since then have higher numbers
+    #[prost(fixed64, tag = "5")]
+    pub first: u64,
 }
 /// The BLAKE3 slice of the group: the hashes above it, from the top, and its bytes. Empty: the piece is not held.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -458,6 +492,12 @@ pub struct IntendResponse {
 pub struct CompareResponse {
     #[prost(bool, repeated, tag = "1")]
     pub wanted: ::prost::alloc::vec::Vec<bool>,
+}
+/// The latest greetings in the asker's name, its own not among them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GreetResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub greetings: ::prost::alloc::vec::Vec<Signed>,
 }
 /// One entry a chunk, in order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -494,6 +534,9 @@ pub struct ObservedPeer {
     /// In which life its store was; absent: never heard.
     #[prost(message, optional, tag = "5")]
     pub mark: ::core::option::Option<StoreMark>,
+    /// `first` of the life of its store in which what it holds was compared with its receipts.
+    #[prost(fixed64, optional, tag = "6")]
+    pub compared: ::core::option::Option<u64>,
 }
 /// Pieces that it does not have, whatever its receipts up to this number say.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -265,6 +265,13 @@ impl World {
         self.farmers.get(&id).map(|farmer| farmer.disk.list_locators()).unwrap_or_default()
     }
 
+    /// Nobody keeps the locator of this chunk any more.
+    pub async fn lose_locator(&self, chunk: ChunkId) {
+        for farmer in self.farmers.values() {
+            farmer.disk.drop_locators(vec![chunk]).await.expect("memory does not fail");
+        }
+    }
+
     /// Cuts these farmers off from everybody else, or joins them again.
     pub fn partition(&mut self, ids: &[NodeId], apart: bool) {
         ids.iter().for_each(|id| self.net.set_group(*id, u8::from(apart)));

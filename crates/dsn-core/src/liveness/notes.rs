@@ -40,7 +40,8 @@ impl Peer {
             silent_since: self.silent_since.unwrap_or(0),
             has_proved: self.has_proved,
             wrong_at: self.wrong.clone(),
-            mark: self.mark.map(|mark| proto::StoreMark { id: mark.id, opens: mark.opens, losses: mark.losses }),
+            mark: self.mark.map(proto::StoreMark::from),
+            compared: self.compared,
         }
     }
 
@@ -48,7 +49,8 @@ impl Peer {
         let node = NodeId::from_slice(&peer.node_id)?;
         let peer = Self {
             silent_since: Some(peer.silent_since).filter(|since| *since > 0),
-            mark: peer.mark.map(|mark| StoreMark { id: mark.id, opens: mark.opens, losses: mark.losses }),
+            mark: peer.mark.map(StoreMark::from),
+            compared: peer.compared,
             has_proved: peer.has_proved,
             wrong: peer.wrong_at.iter().copied().take(WRONG_MAX).collect(),
             ..Self::default()
@@ -87,7 +89,7 @@ mod tests {
     fn a_restart_forgets_nothing_but_asks_again_before_anybody_is_gone() {
         let mut before = Liveness::new(GRACE);
         let [silent, liar, lossy, fine] = [1, 2, 3, 4].map(|n| NodeId([n; 32]));
-        let mark = StoreMark { id: 7, opens: 2, losses: 1 };
+        let mark = StoreMark { id: 7, opens: 2, losses: 1, resumed: 5, first: 9 };
         for node in [liar, lossy, fine] {
             before.heard(node, mark);
         }
@@ -97,6 +99,7 @@ mod tests {
         (0..3).for_each(|n| before.wrong(liar, 1000 + n));
         before.lost(lossy, CHUNK, 5, IndexSet::one(3));
         before.proved(fine);
+        before.compared(fine);
         let mut after = Liveness::new(GRACE);
         after.recall(&before.notes());
         assert_eq!(after.notes(), before.notes());

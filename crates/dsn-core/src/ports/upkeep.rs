@@ -20,6 +20,11 @@ pub struct StoreMark {
     pub opens: u64,
     /// Grows when pieces were lost by damage.
     pub losses: u64,
+    /// The highest receipt number that the store found on its disk when it was opened.
+    pub resumed: u64,
+    /// Receipts of this life have higher numbers than this. One between the two was signed in a life that this disk has
+    /// no memory of: it is an old copy.
+    pub first: u64,
 }
 
 /// What one step of collecting did.

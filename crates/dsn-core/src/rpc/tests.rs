@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     cid::Cid,
+    greeting::{GreetingBody, RunId},
     lease::LeaseBody,
-    limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES},
+    limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES},
     receipt::VerifiedReceipt,
     testing,
     wire::WireError,
@@ -67,8 +68,10 @@ fn audit_item() -> impl Strategy<Value = AuditItem> {
 
 fn audited() -> impl Strategy<Value = Audited> {
     let slice = proptest::option::of(vec(any::<u8>(), 1..200).prop_map(Bytes::from));
-    (any::<[u64; 3]>(), vec(slice, 0..5))
-        .prop_map(|([id, opens, losses], slices)| Audited { mark: StoreMark { id, opens, losses }, slices })
+    (any::<[u64; 5]>(), vec(slice, 0..5)).prop_map(|([id, opens, losses, resumed, first], slices)| Audited {
+        mark: StoreMark { id, opens, losses, resumed, first },
+        slices,
+    })
 }
 
 fn owner() -> impl Strategy<Value = OwnerProof> {
@@ -103,6 +106,16 @@ fn offer() -> impl Strategy<Value = Offer> {
     })
 }
 
+fn greeting() -> impl Strategy<Value = Greeting> {
+    let run = || any::<[u8; 16]>().prop_map(RunId);
+    (run(), any::<u64>(), vec(run(), 0..=GREETING_MAX_HEARD)).prop_map(|(run, started, heard)| {
+        let identity = Identity::from_seed([1; 32]);
+        let (network, node, addresses) = (testing::network(), identity.node_id(), vec![Bytes::from_static(&[4, 1])]);
+        let body = GreetingBody { network, node, run, started, addresses, heard };
+        body.sign(&identity).as_greeting().clone()
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let part = (token(), 0u8..48, body()).prop_map(|(token, index, bytes)| StorePart { token, index, bytes });
     let want = (testing::chunk_id(), testing::indices()).prop_map(|(chunk, indices)| Want { chunk, indices });
@@ -125,6 +138,7 @@ fn request() -> impl Strategy<Value = Request> {
             let marks = marks.into_iter().map(|(chunk, digest)| LocatorMark { chunk, digest });
             Request::Compare(marks.collect())
         }),
+        greeting().prop_map(Request::Greet),
     ]
 }
 
@@ -171,6 +185,7 @@ fn response() -> impl Strategy<Value = Response> {
         vec(vec(lease(), 0..3), 0..5).prop_map(Response::Leased),
         vec(any::<u32>(), 0..5).prop_map(Response::Renewed),
         vec(any::<bool>(), 0..5).prop_map(Response::Compared),
+        vec(greeting(), 0..3).prop_map(Response::Greeted),
     ]
 }
 

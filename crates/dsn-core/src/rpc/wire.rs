@@ -11,12 +11,13 @@ use crate::{
     audit::{AuditItem, SLICE_MAX_BYTES},
     cid::Cid,
     descriptor::Descriptor,
+    greeting::Greeting,
     hash::ChunkId,
     index_set::IndexSet,
     lease::Lease,
     limits::{
-        AUDIT_MAX_ITEMS, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS,
-        PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, TOTAL_PIECES,
+        AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
+        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, TOTAL_PIECES,
     },
     locator::{Locator, LocatorMark},
     node_id::NodeId,
@@ -104,6 +105,7 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
             };
             Ask::Compare(proto::CompareRequest { marks: marks.iter().map(mark).collect() })
         }
+        Request::Greet(greeting) => Ask::Greet(greeting.to_proto()),
     };
     proto::Request { kind: Some(kind) }
 }
@@ -192,6 +194,7 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
             };
             Request::Compare(compare.marks.iter().map(mark).collect::<Result<_, WireError>>()?)
         }
+        Ask::Greet(greeting) => Request::Greet(Greeting::from_proto(greeting)?),
     })
 }
 
@@ -259,23 +262,39 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
         }),
         Response::Renewed(chunks) => Answer::Renew(proto::RenewResponse { chunks: chunks.clone() }),
         Response::Compared(wanted) => Answer::Compare(proto::CompareResponse { wanted: wanted.clone() }),
+        Response::Greeted(greetings) => {
+            Answer::Greet(proto::GreetResponse { greetings: greetings.iter().map(Greeting::to_proto).collect() })
+        }
     };
     proto::Response { kind: Some(kind) }
 }
 
+impl From<StoreMark> for proto::StoreMark {
+    fn from(mark: StoreMark) -> Self {
+        let StoreMark { id, opens, losses, resumed, first } = mark;
+        Self { id, opens, losses, resumed, first }
+    }
+}
+
+impl From<proto::StoreMark> for StoreMark {
+    fn from(mark: proto::StoreMark) -> Self {
+        let proto::StoreMark { id, opens, losses, resumed, first } = mark;
+        Self { id, opens, losses, resumed, first }
+    }
+}
+
 fn audited_to_proto(audited: &Audited) -> proto::AuditResponse {
-    let StoreMark { id, opens, losses } = audited.mark;
     let slice = |slice: &Option<Bytes>| proto::Slice { bytes: slice.clone().unwrap_or_default() };
     let slices = audited.slices.iter().map(slice).collect();
-    proto::AuditResponse { mark: Some(proto::StoreMark { id, opens, losses }), slices }
+    proto::AuditResponse { mark: Some(audited.mark.into()), slices }
 }
 
 fn audited_from_proto(audited: proto::AuditResponse) -> Result<Audited, WireError> {
-    let proto::StoreMark { id, opens, losses } = audited.mark.ok_or(field("mark"))?;
+    let mark = audited.mark.ok_or(field("mark"))?.into();
     let fits = audited.slices.iter().all(|slice| slice.bytes.len() <= SLICE_MAX_BYTES);
     check(audited.slices.len() <= AUDIT_MAX_ITEMS && fits, "slices")?;
     let slice = |slice: proto::Slice| (!slice.bytes.is_empty()).then_some(slice.bytes);
-    Ok(Audited { mark: StoreMark { id, opens, losses }, slices: audited.slices.into_iter().map(slice).collect() })
+    Ok(Audited { mark, slices: audited.slices.into_iter().map(slice).collect() })
 }
 
 fn refusal_to_proto(refusal: Refusal) -> proto::Refused {
@@ -369,6 +388,10 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
         Answer::Compare(compared) => {
             check(compared.wanted.len() <= IDS_MAX_PER_REQUEST, "wanted")?;
             Response::Compared(compared.wanted)
+        }
+        Answer::Greet(greeted) => {
+            check(greeted.greetings.len() <= GREETINGS_MAX_PER_NODE, "greetings")?;
+            Response::Greeted(greeted.greetings.into_iter().map(Greeting::from_proto).collect::<Result<_, _>>()?)
         }
         Answer::Renew(renewed) => {
             check(renewed.chunks.len() <= LEASES_MAX_PER_REQUEST, "chunks")?;

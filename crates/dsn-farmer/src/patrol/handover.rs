@@ -123,11 +123,8 @@ impl Patrol {
         if !is_due && !handover.is_changed {
             return Ok(());
         }
-        let mut after = None;
-        loop {
-            let page = self.farmer.parts.store.chunks_after(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.descriptor.id());
+        let mut pages = self.farmer.pages(PAGE);
+        while let Some(page) = pages.next().await? {
             for chunk in page {
                 let custodians = places.closest(Position::from(&chunk.descriptor.id()), CUSTODIANS);
                 let to = if handover.is_forgotten(&chunk, &custodians) {
@@ -144,6 +141,7 @@ impl Patrol {
             }
             self.hand_over(handover).await;
         }
+        Ok(())
     }
 
     /// A locator with this farmer's own receipt.

@@ -159,7 +159,7 @@ pub(super) fn decode_time(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// The value of a mark.
+/// The value of a mark. What it says of receipt numbers is of one opening only, and not written.
 pub(super) fn encode_mark(mark: StoreMark) -> [u8; 24] {
     let mut value = [0; 24];
     for (field, number) in value.chunks_exact_mut(8).zip([mark.id, mark.opens, mark.losses]) {
@@ -172,7 +172,7 @@ pub(super) fn encode_mark(mark: StoreMark) -> [u8; 24] {
 pub(super) fn decode_mark(value: &[u8]) -> Option<StoreMark> {
     let value: &[u8; 24] = value.try_into().ok()?;
     let number = |at: usize| decode_time(&value[at..at + 8]);
-    Some(StoreMark { id: number(0)?, opens: number(8)?, losses: number(16)? })
+    Some(StoreMark { id: number(0)?, opens: number(8)?, losses: number(16)?, ..StoreMark::default() })
 }
 
 impl Claim {
@@ -335,7 +335,7 @@ mod tests {
         let value = counters.encode();
         assert_eq!((value[7], value[15], value[23], &value[30..]), (1, 2, 3, &[1, 2][..]));
         assert_eq!(Counters::decode(&value), Some(counters));
-        let mark = StoreMark { id: 1, opens: 2, losses: 0x0304 };
+        let mark = StoreMark { id: 1, opens: 2, losses: 0x0304, ..StoreMark::default() };
         let value = encode_mark(mark);
         assert_eq!((value[7], value[15], &value[22..]), (1, 2, &[3, 4][..]));
         assert_eq!(decode_mark(&value), Some(mark));

@@ -197,8 +197,8 @@ fn open_as(
 ) -> Result<Opened, Failure> {
     let database = open_database(folder, options, strictness)?;
     let known = database.mark()?;
-    let mut counters = counters(&database, &report)?;
-    counters.mark = next_mark(known, strictness);
+    let (mut counters, resumed) = counters(&database, &report)?;
+    counters.mark = StoreMark { resumed, first: counters.seq, ..next_mark(known, strictness) };
     // The first write: where a compaction has met damage already, it fails.
     let mut batch = WriteBatch::default();
     batch.put_cf(database.meta(), COUNTERS_KEY, counters.encode());
@@ -269,8 +269,8 @@ fn set_aside(folder: &Path) -> Result<PathBuf, OpenError> {
     Ok(aside)
 }
 
-/// The counters, counted anew unless the store was closed in order and is whole.
-fn counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreError> {
+/// The counters, counted anew unless the store was closed in order and is whole; and the last receipt number found.
+fn counters(database: &Database, report: &OpenReport) -> Result<(Counters, u64), StoreError> {
     let stored = database.counters()?;
     let mut counters = match stored {
         Some(stored) if *report == OpenReport::Clean && database.is_clean()? => stored,
@@ -282,8 +282,9 @@ fn counters(database: &Database, report: &OpenReport) -> Result<Counters, StoreE
         },
     };
     let now_secs = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let resumed = counters.seq;
     counters.seq = counters.seq.max(now_secs << SEQ_PER_SEC_BITS);
-    Ok(counters)
+    Ok((counters, resumed))
 }
 
 /// Counts what the index names: it, not the pieces, since reading their keys would read their values. Where the index

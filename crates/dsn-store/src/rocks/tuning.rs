@@ -30,6 +30,18 @@ const MANIFEST_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// RocksDB's own text log: two files of this size, warnings only.
 const LOG_MAX_BYTES: usize = 1024 * 1024;
 
+impl RocksOptions {
+    /// Bytes of pieces that a disk with so many bytes free has room for. Each is written twice, to the log and to a file: what
+    /// waits in buffers has the second time before it, what comes has both, and the log gives nothing back until it has
+    /// grown to its limit.
+    pub fn room_in(&self, free_bytes: u64) -> u64 {
+        let buffers = u64::from(WRITE_BUFFERS.unsigned_abs());
+        let buffered = u64::try_from(self.write_buffer_bytes).unwrap_or(u64::MAX).saturating_mul(buffers);
+        let left = free_bytes.saturating_sub(buffered);
+        (left / 2).max(left.saturating_sub(WAL_MAX_BYTES))
+    }
+}
+
 /// How much RocksDB minds damage that it meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strictness {
@@ -114,4 +126,19 @@ fn tables(cache: &Cache) -> BlockBasedOptions {
     tables.set_cache_index_and_filter_blocks(true);
     tables.set_bloom_filter(10.0, false);
     tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_disk_has_room_for_half_and_a_large_one_for_all_but_the_log() {
+        let options = RocksOptions::default();
+        let mib = |mib: u64| mib << 20;
+        assert_eq!(options.room_in(mib(20)), 0, "the buffers need it");
+        assert_eq!(options.room_in(mib(64)), mib(16));
+        assert_eq!(options.room_in(mib(1024)), mib(1024 - 32 - 64));
+        assert_eq!(options.room_in(u64::MAX), u64::MAX - mib(32 + 64));
+    }
 }

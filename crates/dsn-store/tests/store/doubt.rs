@@ -199,11 +199,12 @@ async fn the_mark_tells_what_a_store_has_been_through() {
     bytes[end] ^= 1;
     fs::write(blob, bytes).expect("written");
     let store = open(folder.path());
-    assert_eq!(store.mark(), StoreMark { opens: 2, losses: 1, ..first }, "before anybody has looked");
+    let life = |mark: StoreMark| (mark.id, mark.opens, mark.losses);
+    assert_eq!(life(store.mark()), (first.id, 2, 1), "before anybody has looked");
     store.piece(id(&a), 1).await.expect_err("damaged");
     assert_eq!(store.mark().losses, 2);
     store.close().await.expect("closed");
-    assert_eq!(open(folder.path()).mark(), StoreMark { opens: 3, losses: 2, ..first });
+    assert_eq!(life(open(folder.path()).mark()), (first.id, 3, 2));
     fs::write(&files(folder.path(), "CURRENT")[0], "").expect("written");
     let store = open(folder.path());
     assert!(matches!(store.report(), OpenReport::SetAside { .. }));

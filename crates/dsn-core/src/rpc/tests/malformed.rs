@@ -9,8 +9,8 @@ use crate::{
     descriptor::Code,
     hash::Hash,
     limits::{
-        AUDIT_MAX_ITEMS, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS,
-        PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS,
+        AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
+        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS,
     },
 };
 
@@ -59,7 +59,7 @@ fn owner() -> Option<proto::Owner> {
 
 #[test]
 fn a_message_of_no_kind_is_malformed() {
-    for header in [Bytes::new(), Bytes::from_static(&[0x7a, 0])] {
+    for header in [Bytes::new(), Bytes::from_static(&[0xfa, 0x03, 0])] {
         assert_eq!(RequestHead::decode(&header).expect_err("no kind"), field("kind"));
         assert_eq!(ResponseHead::decode(&header).expect_err("no kind"), field("kind"));
     }
@@ -192,6 +192,18 @@ fn marks_to_compare_are_well_formed_and_not_too_many() {
     assert_eq!(refused(compare(vec![proto::LocatorMark { chunk_id: SIXTEEN, digest: 7 }])), field("chunk_id"));
     let wanted = vec![true; IDS_MAX_PER_REQUEST + 1];
     assert_eq!(bad_answer(Answer::Compare(proto::CompareResponse { wanted })), field("wanted"));
+}
+
+#[test]
+fn greetings_are_well_formed_and_not_too_many() {
+    assert_eq!(refused(Ask::Greet(proto::Signed::default())), field("signature"));
+    let identity = crate::identity::Identity::from_seed([1; 32]);
+    let (network, node, run) = (testing::network(), identity.node_id(), RunId([1; 16]));
+    let body = GreetingBody { network, node, run, started: 1, addresses: vec![], heard: vec![] };
+    let greeting = body.sign(&identity).as_greeting().to_proto();
+    assert!(read(Ask::Greet(greeting.clone())).is_ok());
+    let greetings = vec![greeting; GREETINGS_MAX_PER_NODE + 1];
+    assert_eq!(bad_answer(Answer::Greet(proto::GreetResponse { greetings })), field("greetings"));
 }
 
 #[test]
