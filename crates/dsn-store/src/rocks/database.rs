@@ -4,6 +4,8 @@
 use std::{
     ops::ControlFlow,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -15,13 +17,20 @@ use dsn_core::{
     ports::{StoreError, StoreMark, StoredChunk},
 };
 use rocksdb::{
-    ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions,
+    ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch,
+    WriteOptions, properties,
 };
 
 use super::layout::{
     CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, DOUBT_KEY, ENTRY_TAG, GARBAGE_KEY,
     LOCATOR_NAME_TAG, LOCATOR_TAG, MARK_KEY, META, PIECES, chunk_key, decode_mark, decode_time, piece_key,
 };
+
+/// How often to look whether a buffer has become a file, which takes tens of times as long.
+const STALL_LOOK: Duration = Duration::from_millis(1);
+
+/// How long a buffer may take to become a file, once RocksDB has failed to make one.
+const STALL_MAX: Duration = Duration::from_secs(2);
 
 /// An open database.
 pub(super) struct Database {
@@ -208,9 +217,34 @@ impl Database {
 
     /// Writes a batch, all or nothing, and returns when it is on durable storage.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        self.wait_for_buffers()?;
         let mut options = WriteOptions::default();
         options.set_sync(true);
+        options.set_no_slowdown(true);
         self.db.write_opt(batch, &options)
+    }
+
+    /// Waits while RocksDB takes no writes because its buffers are to become files first. RocksDB would wait itself, but
+    /// while a disk is full it waits for room and nothing else, so that no deletion could make any. An empty write does
+    /// all that the next one would have to wait for, and says so instead of waiting. Only a failure in the background can
+    /// stop the next one all the same; then it fails.
+    fn wait_for_buffers(&self) -> Result<(), Error> {
+        let mut options = WriteOptions::default();
+        options.set_no_slowdown(true);
+        let begin = Instant::now();
+        loop {
+            match self.db.write_opt(WriteBatch::default(), &options) {
+                Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
+                Err(error) if begin.elapsed() > STALL_MAX && self.has_failed_in_background() => return Err(error),
+                Err(_stalled) => thread::sleep(STALL_LOOK),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether RocksDB has failed to make a file since it was opened.
+    fn has_failed_in_background(&self) -> bool {
+        self.db.property_int_value(properties::BACKGROUND_ERRORS).is_ok_and(|errors| errors.is_some_and(|n| n > 0))
     }
 
     /// Moves what is in memory to table and blob files.

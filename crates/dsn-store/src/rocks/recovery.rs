@@ -15,6 +15,7 @@ use rocksdb::{Error, ErrorKind};
 
 use super::{
     RocksOptions,
+    ballast::free_bytes,
     database::{is_damage, store_error},
     open::{reopen, reopen_read_only},
     slot::Slot,
@@ -23,6 +24,9 @@ use super::{
 
 /// An attempt takes some 100 ms, so a disk that stays full costs the readers a tenth of their time at most.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Buffers that wait to become files: two, and what has just been written.
+const BUFFERS: u64 = 3;
 
 /// What is needed to open the database anew, and whether that is needed.
 pub(super) struct Recovery {
@@ -47,8 +51,18 @@ impl Recovery {
         }
         match &self.failure {
             Some(failure) if error.kind() == ErrorKind::NotSupported => failure.clone(),
+            // RocksDB does not say why it takes no writes.
+            _ if error.kind() == ErrorKind::Incomplete && !self.is_there_room() => {
+                self.failure.insert(StoreError::DiskFull).clone()
+            }
             _ => self.failure.insert(store_error(action, error)).clone(),
         }
+    }
+
+    /// Whether all buffers can become files. While one tries and fails, it seems so for moments.
+    fn is_there_room(&self) -> bool {
+        let buffer_bytes = u64::try_from(self.options.write_buffer_bytes).unwrap_or(u64::MAX);
+        free_bytes(&self.path).is_none_or(|free| free / BUFFERS >= buffer_bytes)
     }
 
     /// Whether damage was met, so that a part of the index may be missing.

@@ -4,7 +4,9 @@
 mod ballast;
 mod collect;
 mod damage;
+mod disk;
 mod doubt;
+mod escape;
 mod faulty;
 mod fixtures;
 mod full;
