@@ -23,17 +23,21 @@ impl Disk {
         Self::mounted(&["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
-    #[expect(clippy::print_stdout, reason = "a test that was skipped says so")]
+    /// On a file that [`make_image`] has made.
+    pub(crate) fn of_image(image: &Path) -> Option<Self> {
+        Self::mounted(&["-o", "loop", image.to_str().expect("a name of ours")])
+    }
+
     fn mounted(args: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        match run("mount", args.iter().copied().map(Path::new).chain([folder.path()])) {
-            Ok(()) => Some(Self { folder }),
-            Err(reason) => {
-                assert!(env::var_os("DSN_MUST_MOUNT").is_none(), "a file system must be mounted: {reason}");
-                println!("SKIPPED: no file system was mounted: {reason}");
-                None
-            }
-        }
+        let mounted = run("mount", args.iter().copied().map(Path::new).chain([folder.path()]));
+        or_skipped(mounted).map(|()| Self { folder })
+    }
+
+    /// Lets no write through to it until the guard is dropped; writers wait.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        run("fsfreeze", [Path::new("-f"), self.path()]).expect("frozen");
+        Frozen(self)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -59,6 +63,35 @@ impl Drop for Disk {
         let unmounted = run("umount", [Path::new("-l"), self.path()]);
         assert!(unmounted.is_ok() || std::thread::panicking(), "{unmounted:?}");
     }
+}
+
+/// A file system that is frozen.
+pub(crate) struct Frozen<'a>(&'a Disk);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run("fsfreeze", [Path::new("-u"), self.0.path()]).expect("thawed");
+    }
+}
+
+/// Makes a file with an empty ext4 file system, none without mkfs.ext4 (of e2fsprogs).
+pub(crate) fn make_image(image: &Path, mib: u64) -> Option<()> {
+    File::create(image).and_then(|file| file.set_len(mib * 1024 * 1024)).expect("created");
+    or_skipped(run("mkfs.ext4", [Path::new("-q"), Path::new("-F"), image]))
+}
+
+/// Copies a file and leaves the zeros out.
+pub(crate) fn copy_image(from: &Path, to: &Path) {
+    run("cp", [Path::new("--sparse=always"), from, to]).expect("copied");
+}
+
+#[expect(clippy::print_stdout, reason = "a test that was skipped says so")]
+fn or_skipped<T>(done: Result<T, String>) -> Option<T> {
+    done.inspect_err(|reason| {
+        assert!(env::var_os("DSN_MUST_MOUNT").is_none(), "a file system must be mounted: {reason}");
+        println!("SKIPPED: no file system was mounted: {reason}");
+    })
+    .ok()
 }
 
 /// Runs a program; what it complains of when it fails.

@@ -2,6 +2,7 @@
 //! RocksDB.
 
 mod ballast;
+mod child;
 mod collect;
 mod damage;
 mod disk;
@@ -13,6 +14,7 @@ mod full;
 mod kill;
 mod kill_collect;
 mod memory;
+mod power;
 mod reclaim;
 mod rocks;
 mod suite;
