@@ -1,5 +1,7 @@
 //! What a user sees of the real binary: every message, exit code and refusal.
 
+#[path = "cli/disk.rs"]
+mod disk;
 #[path = "cli/farmers.rs"]
 mod farmers;
 #[path = "cli/forged.rs"]
@@ -7,7 +9,6 @@ mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
 #[path = "support/network.rs"]
-#[expect(dead_code, reason = "other tests restart farmers")]
 mod network;
 #[path = "cli/snapshots.rs"]
 mod snapshots;

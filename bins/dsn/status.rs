@@ -34,6 +34,9 @@ pub(crate) struct StatusJson {
     repair_queue: usize,
     repair_bytes: u64,
     listen: Vec<String>,
+    /// Why its store takes no writes; left out when it takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store_failure: Option<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     count: Option<SpaceCount>,
 }
@@ -98,12 +101,17 @@ impl StatusJson {
             repair_queue: status.repair_queue,
             repair_bytes: status.repair_bytes,
             listen,
+            store_failure: None,
             count: None,
         }
     }
 
     pub(crate) fn with(self, count: SpaceCount) -> Self {
         Self { count: Some(count), ..self }
+    }
+
+    pub(crate) fn failing(self, store_failure: Option<String>) -> Self {
+        Self { store_failure, ..self }
     }
 
     fn repairs_shown(&self) -> String {
@@ -115,6 +123,8 @@ impl StatusJson {
         let used = format!("{} in {} pieces", human_bytes(self.used_bytes), self.pieces);
         let mut rows =
             vec![("peer id", self.peer_id.clone()), ("lent", human_bytes(self.reserved_bytes)), ("used", used)];
+        let failing = |why: &String| ("store", format!("takes no pieces: {why}"));
+        rows.extend(self.store_failure.as_ref().map(failing));
         rows.extend(self.count.as_ref().map(|count| ("space", count.shown())));
         rows.extend([
             ("free", human_bytes(self.free_bytes)),

@@ -58,7 +58,8 @@ async fn status_now(running: &Running) -> StatusJson {
     let known = running.node.known_nodes().await.unwrap_or_default();
     let local = running.node.local_id();
     let peers = known.iter().filter(|node| node.connected && node.node != local).count();
-    StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status())
+    let status = StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status());
+    status.failing(running.store.failure().map(|error| error.to_string()))
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

@@ -303,9 +303,18 @@ pub(super) fn says_disk_full(text: &str) -> bool {
     text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }
 
+/// Whether an error of RocksDB says that the file system takes no writes.
+pub(super) fn says_read_only(text: &str) -> bool {
+    text.contains("Read-only file system")
+}
+
 /// RocksDB gives the system's error as its text only.
 fn classify(action: &'static str, text: &str) -> StoreError {
-    if says_disk_full(text) { StoreError::DiskFull } else { StoreError::Io { action, reason: text.into() } }
+    match text {
+        _ if says_disk_full(text) => StoreError::DiskFull,
+        _ if says_read_only(text) => StoreError::ReadOnly,
+        _ => StoreError::Io { action, reason: text.into() },
+    }
 }
 
 #[cfg(test)]
@@ -313,9 +322,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_has_its_own_error() {
+    fn a_full_disk_and_a_read_only_one_have_their_own_errors() {
         let full = "IO error: No space left on device: While appending to file: 12.log: No space left on device";
         assert_eq!(classify("put", full), StoreError::DiskFull);
+        let read_only = "IO error: While open a file for appending: db/000012.log: Read-only file system";
+        assert_eq!(classify("put", read_only), StoreError::ReadOnly);
         let other = "IO error: While fsync: 000012.log: Input/output error";
         assert_eq!(classify("put", other), StoreError::Io { action: "put", reason: other.into() });
     }

@@ -3,7 +3,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
     process::Command,
@@ -25,7 +25,26 @@ impl Disk {
 
     /// On a file that [`make_image`] has made.
     pub(crate) fn of_image(image: &Path) -> Option<Self> {
-        Self::mounted(&["-o", "loop", image.to_str().expect("a name of ours")])
+        Self::mounted(&["-o", "loop,errors=remount-ro", image.to_str().expect("a name of ours")])
+    }
+
+    /// Has the system make it read-only, whoever is writing, as on an error of the disk.
+    pub(crate) fn fail(&self) {
+        let output = Command::new("findmnt").args(["-no", "SOURCE"]).arg(self.path()).output().expect("findmnt");
+        let device = String::from_utf8(output.stdout).expect("ASCII");
+        let device = device.trim().strip_prefix("/dev/").expect("a device");
+        fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "a test").expect("read-only now");
+    }
+
+    /// Mounts another image in its place, whoever uses the old one: what mending and mounting anew comes to.
+    pub(crate) fn replace_by(&self, image: &Path) {
+        run("umount", [Path::new("-l"), self.path()]).expect("unmounted");
+        run("mount", [Path::new("-o"), Path::new("loop"), image, self.path()]).expect("mounted");
+    }
+
+    /// Makes it read-only, or writable again; nobody may have a file open to write.
+    pub(crate) fn remount(&self, how: &str) {
+        run("mount", [Path::new("-o"), Path::new(&format!("remount,{how}")), self.path()]).expect("mounted");
     }
 
     fn mounted(args: &[&str]) -> Option<Self> {

@@ -15,6 +15,7 @@ mod kill;
 mod kill_collect;
 mod memory;
 mod power;
+mod read_only;
 mod reclaim;
 mod rocks;
 mod suite;

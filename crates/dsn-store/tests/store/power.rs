@@ -32,8 +32,8 @@ const ROUNDS: u64 = 20;
 const ROUNDS_PER_IMAGE: u64 = 5;
 const IMAGE_MIB: u64 = 256;
 /// The file system under it, with room for its files and its journal.
-const HOST_MIB: u64 = 512;
-const MEMORY_MIB: usize = 1024;
+const HOST_MIB: u64 = 1024;
+const MEMORY_MIB: usize = 2048;
 /// Chunks a child puts at most, each in 48 pieces of 62,528 bytes.
 const CHUNKS_PER_ROUND: u64 = 6;
 const CHUNK_BYTES: usize = 1_000_000;
