@@ -124,6 +124,11 @@ impl Machine {
 /// Looks for everything that was answered, by chunk.
 async fn check(folder: &Path, answered: &[String], chunks: &mut Vec<(u64, EncodedChunk)>, context: &str) {
     let store = open(folder);
+    if let OpenReport::SetAside { path } = store.report() {
+        let log = fs::read_to_string(path.join("LOG")).unwrap_or_default();
+        let failed: Vec<_> = log.lines().filter(|line| line.contains("failed:") || line.contains("rror")).collect();
+        panic!("{context}: everything is lost: {failed:#?}");
+    }
     assert_eq!(store.report(), &OpenReport::Clean, "{context}");
     for line in answered {
         let (seed, what) = line.split_once(' ').expect("two words");
