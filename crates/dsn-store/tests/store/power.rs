@@ -99,6 +99,9 @@ impl Machine {
 
     /// Runs a child until the power is gone after so many answers and a while; gives all that was answered.
     fn run(&self, round: u64, answers: usize, later: Duration) -> Option<Vec<String>> {
+        // A write that finds no room there would be lost, as by a broken disk.
+        let room = rustix::fs::statvfs(self.host.path()).expect("mounted");
+        assert!(room.f_bavail * room.f_frsize > IMAGE_MIB * 1024 * 1024, "no room for the image to grow");
         let disk = Disk::of_image(&self.image())?;
         let mut child = Child::start("power::child_puts_until_the_power_is_gone", &disk.store(), round);
         let mut said: Vec<_> = child.lines().take(answers).collect();
