@@ -216,30 +216,31 @@ impl Database {
     }
 
     /// Writes a batch, all or nothing, and returns when it is on durable storage.
-    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
-        self.wait_for_buffers()?;
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        options.set_no_slowdown(true);
-        self.db.write_opt(batch, &options)
-    }
-
+    ///
     /// Waits while RocksDB takes no writes because its buffers are to become files first. RocksDB would wait itself, but
-    /// while a disk is full it waits for room and nothing else, so that no deletion could make any. An empty write does
-    /// all that the next one would have to wait for, and says so instead of waiting. Only a failure in the background can
-    /// stop the next one all the same; then it fails.
-    fn wait_for_buffers(&self) -> Result<(), Error> {
-        let mut options = WriteOptions::default();
-        options.set_no_slowdown(true);
+    /// while a disk is full it waits for room and nothing else, so that no deletion could make any.
+    pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        let mut durably = WriteOptions::default();
+        durably.set_sync(true);
+        durably.set_no_slowdown(true);
         let begin = Instant::now();
         loop {
-            match self.db.write_opt(WriteBatch::default(), &options) {
+            // RocksDB takes the batch away even when it refuses it; a copy is a small part of an fsync.
+            let written = self.ask().and_then(|()| self.db.write_opt(WriteBatch::from_data(batch.data()), &durably));
+            match written {
                 Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
                 Err(error) if begin.elapsed() > STALL_MAX && self.has_failed_in_background() => return Err(error),
                 Err(_stalled) => thread::sleep(STALL_LOOK),
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    /// An empty write does nearly all that the next one would have to wait for, and costs no copy while that lasts.
+    fn ask(&self) -> Result<(), Error> {
+        let mut options = WriteOptions::default();
+        options.set_no_slowdown(true);
+        self.db.write_opt(WriteBatch::default(), &options)
     }
 
     /// Whether RocksDB has failed to make a file since it was opened.
