@@ -12,8 +12,10 @@ mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
 #[path = "support/network.rs"]
-#[expect(dead_code, reason = "other tests restart farmers")]
+#[expect(dead_code, reason = "other tests ask for more")]
 mod network;
+#[path = "cli/read_only.rs"]
+mod read_only;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/space.rs"]

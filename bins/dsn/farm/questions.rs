@@ -58,9 +58,10 @@ async fn status_now(running: &Running) -> StatusJson {
     let known = running.node.known_nodes().await.unwrap_or_default();
     let local = running.node.local_id();
     let peers = known.iter().filter(|node| node.connected && node.node != local).count();
-    let problems = running.farmer.twin().iter().map(twin::problem).collect();
+    let twins = running.farmer.twin().iter().map(twin::problem).collect::<Vec<_>>();
+    let failure = running.store.failure().map(|error| format!("the store takes no writes: {error}"));
     let status = StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status());
-    status.troubled_by(problems)
+    status.troubled_by(twins.into_iter().chain(failure).collect())
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

@@ -15,6 +15,9 @@ pub(super) async fn open(path: &Path, reserved_bytes: u64) -> Result<RocksStore,
         OpenError::NewerFormat { .. } | OpenError::UnknownFormat { .. } => {
             Failure::of(Exit::Configuration, &error).hint("use the newer dsn that made it; nothing was touched")
         }
+        OpenError::ReadOnly { .. } => {
+            Failure::of(Exit::Disk, &error).hint("look for errors of the disk with `dmesg`, mend it and mount it anew")
+        }
         OpenError::Io { .. } | OpenError::Database { .. } => Failure::of(Exit::Disk, &error),
     })?;
     match store.report() {

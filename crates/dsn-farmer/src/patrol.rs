@@ -44,9 +44,11 @@ const ASKED_AT_ONCE: usize = 16;
 /// Seconds a holder has to answer an audit: half a MiB over a slow line.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
-/// So many holders that fall silent in one round, and one in so many of those asked, are reason to ask all of them.
-const SEVERAL: usize = 2;
-const SEVERAL_SHARE: usize = 10;
+/// One holder in so many of those asked in a round that falls silent is reason to ask all of them.
+const FELL_SILENT_SHARE: usize = 10;
+
+/// Other nodes asked then, so that a custodian of few chunks can tell an outage too.
+const OTHERS_ASKED: usize = 64;
 
 /// What came of asking a holder.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub(crate) struct Patrol {
 struct Round {
     now: u64,
     me: NodeId,
+    /// Servers of the round before.
+    before: BTreeSet<NodeId>,
     snapshot: Snapshot,
     places: Places,
     /// Holders, with the rank of this node among the custodians of the chunk for which it is closest.
@@ -139,6 +143,7 @@ impl Patrol {
         let mut round = Round {
             now,
             me: self.network.local_id(),
+            before: self.seen.clone(),
             places: Places::new(snapshot.nodes.iter().copied()),
             snapshot,
             holders: BTreeMap::new(),
@@ -245,7 +250,7 @@ impl Patrol {
 
     /// Asks holders for a sign of life, with an audit for those whose turn it is. The farther this node is from being the
     /// first custodian of anything a holder has, the less often; but the silent are asked in every round, and all are when
-    /// several fell silent, so that many that vanish at once are seen to do so.
+    /// some fell silent, and nodes that hold nothing too, so that many that vanish at once are seen to do so.
     async fn probe(&mut self, round: &mut Round) {
         let samples = std::mem::take(&mut round.samples);
         let mut holders = std::mem::take(&mut round.holders);
@@ -263,8 +268,11 @@ impl Patrol {
         };
         let asked = due.len();
         let fell_silent = self.ask(with_sample(due)).await;
-        if fell_silent >= SEVERAL && fell_silent * SEVERAL_SHARE >= asked {
+        if fell_silent > 0 && fell_silent * FELL_SILENT_SHARE >= asked {
             self.ask(with_sample(others)).await;
+            let known = round.before.union(&round.snapshot.nodes);
+            let beside = known.filter(|node| !holders.contains_key(node) && **node != round.me).take(OTHERS_ASKED);
+            self.ask(beside.map(|node| (*node, None)).collect()).await;
         }
         round.holders = holders;
         let is_braking = self.farmer.liveness.with(|seen| seen.is_braking(round.now));

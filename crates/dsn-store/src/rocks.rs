@@ -104,6 +104,7 @@ struct Inner {
     slot: Arc<Slot>,
     reads: Arc<Semaphore>,
     counters: watch::Receiver<Counters>,
+    failure: watch::Receiver<Option<StoreError>>,
     /// None only while the last handle is dropped.
     commands: Option<mpsc::Sender<Command>>,
     /// None only while the last handle is dropped.
@@ -126,6 +127,7 @@ impl RocksStore {
         let Opened { database, counters, report } = opened?;
         let strictness = if report == OpenReport::Damaged { Strictness::Lenient } else { Strictness::Strict };
         let recovery = Recovery::new(path.clone(), options.clone(), strictness);
+        let failure = recovery.watch();
         let slot = Arc::new(Slot::new(database));
         let (watched, counters_now) = watch::channel(counters);
         let (commands, queue) = mpsc::channel(QUEUE_MAX_COMMANDS);
@@ -135,13 +137,20 @@ impl RocksStore {
         let failed = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let writer = Some(spawned.map_err(failed)?);
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let inner = Inner { path, report, slot, reads, counters: counters_now, commands: Some(commands), writer };
+        let inner =
+            Inner { path, report, slot, reads, counters: counters_now, failure, commands: Some(commands), writer };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// In what state the store was found.
     pub fn report(&self) -> &OpenReport {
         &self.inner.report
+    }
+
+    /// Why nothing is written at present: what the last write failed with, until the store has been opened anew after it.
+    /// What is there is served meanwhile.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.inner.failure.borrow().clone()
     }
 
     /// Counts all that is there and compares it with the counters, both as of one instant, while puts go on. Counts the

@@ -126,6 +126,9 @@ pub enum StoreError {
     /// No room on the disk.
     #[error("the disk is full")]
     DiskFull,
+    /// The file system takes no writes: the system has made it read-only, on an error of the disk or on command.
+    #[error("the file system is read-only")]
+    ReadOnly,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

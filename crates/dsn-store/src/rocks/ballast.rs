@@ -101,8 +101,7 @@ impl Ballast {
     /// A file system that does not say how much is free shows it when the file is made.
     fn is_there_room(&self) -> bool {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        rustix::fs::statvfs(folder)
-            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) / FREE_PER_BALLAST >= self.bytes)
+        free_bytes(folder).is_none_or(|free| free / FREE_PER_BALLAST >= self.bytes)
     }
 
     /// Bytes that no file system can leave out or shorten.
@@ -123,6 +122,11 @@ impl Ballast {
         }
         file.sync_all()
     }
+}
+
+/// Bytes free on the disk of this folder, where it says.
+pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
+    rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 use std::{
     ops::ControlFlow,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -15,13 +17,20 @@ use dsn_core::{
     ports::{StoreError, StoreMark, StoredChunk},
 };
 use rocksdb::{
-    ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch, WriteOptions,
+    ColumnFamily, DB, DBPinnableSlice, Direction, Error, ErrorKind, IteratorMode, ReadOptions, WriteBatch,
+    WriteOptions, properties,
 };
 
 use super::layout::{
     CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Claim, Counters, DESCRIPTOR_TAG, DOUBT_KEY, ENTRY_TAG, GARBAGE_KEY,
     LOCATOR_NAME_TAG, LOCATOR_TAG, MARK_KEY, META, NOTES_KEY, PIECES, chunk_key, decode_mark, decode_time, piece_key,
 };
+
+/// How often to look whether a buffer has become a file, which takes tens of times as long.
+const STALL_LOOK: Duration = Duration::from_millis(1);
+
+/// How long a buffer may take to become a file, once RocksDB has failed to make one.
+const STALL_MAX: Duration = Duration::from_secs(2);
 
 /// An open database.
 pub(super) struct Database {
@@ -207,10 +216,36 @@ impl Database {
     }
 
     /// Writes a batch, all or nothing, and returns when it is on durable storage.
+    ///
+    /// Waits while RocksDB takes no writes because its buffers are to become files first. RocksDB would wait itself, but
+    /// while a disk is full it waits for room and nothing else, so that no deletion could make any.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        let mut durably = WriteOptions::default();
+        durably.set_sync(true);
+        durably.set_no_slowdown(true);
+        let begin = Instant::now();
+        loop {
+            // RocksDB takes the batch away even when it refuses it; a copy is a small part of an fsync.
+            let written = self.ask().and_then(|()| self.db.write_opt(WriteBatch::from_data(batch.data()), &durably));
+            match written {
+                Err(error) if error.kind() != ErrorKind::Incomplete => return Err(error),
+                Err(error) if begin.elapsed() > STALL_MAX && self.has_failed_in_background() => return Err(error),
+                Err(_stalled) => thread::sleep(STALL_LOOK),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// An empty write does nearly all that the next one would have to wait for, and costs no copy while that lasts.
+    fn ask(&self) -> Result<(), Error> {
         let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options)
+        options.set_no_slowdown(true);
+        self.db.write_opt(WriteBatch::default(), &options)
+    }
+
+    /// Whether RocksDB has failed to make a file since it was opened.
+    fn has_failed_in_background(&self) -> bool {
+        self.db.property_int_value(properties::BACKGROUND_ERRORS).is_ok_and(|errors| errors.is_some_and(|n| n > 0))
     }
 
     /// Moves what is in memory to table and blob files.
@@ -274,9 +309,18 @@ pub(super) fn says_disk_full(text: &str) -> bool {
     text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }
 
+/// Whether an error of RocksDB says that the file system takes no writes.
+pub(super) fn says_read_only(text: &str) -> bool {
+    text.contains("Read-only file system")
+}
+
 /// RocksDB gives the system's error as its text only.
 fn classify(action: &'static str, text: &str) -> StoreError {
-    if says_disk_full(text) { StoreError::DiskFull } else { StoreError::Io { action, reason: text.into() } }
+    match text {
+        _ if says_disk_full(text) => StoreError::DiskFull,
+        _ if says_read_only(text) => StoreError::ReadOnly,
+        _ => StoreError::Io { action, reason: text.into() },
+    }
 }
 
 #[cfg(test)]
@@ -284,9 +328,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_has_its_own_error() {
+    fn a_full_disk_and_a_read_only_one_have_their_own_errors() {
         let full = "IO error: No space left on device: While appending to file: 12.log: No space left on device";
         assert_eq!(classify("put", full), StoreError::DiskFull);
+        let read_only = "IO error: While open a file for appending: db/000012.log: Read-only file system";
+        assert_eq!(classify("put", read_only), StoreError::ReadOnly);
         let other = "IO error: While fsync: 000012.log: Input/output error";
         assert_eq!(classify("put", other), StoreError::Io { action: "put", reason: other.into() });
     }

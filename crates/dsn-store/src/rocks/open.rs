@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use super::{
     RocksOptions,
-    database::{Database, is_damage, says_disk_full},
+    database::{Database, is_damage, says_disk_full, says_read_only},
     doubt::{self, Unsettled},
     layout::{
         CLEAN_KEY, COUNTERS_KEY, ChunkEntry, Counters, DOUBT_KEY, ENTRY_TAG, FORMAT, LOCATOR_NAME_TAG, MARK_KEY,
@@ -74,6 +74,12 @@ pub enum OpenError {
     /// The file `FORMAT` is not one of ours; nothing was touched.
     #[error("{path} is no store of dsn: its file FORMAT is not readable")]
     UnknownFormat {
+        /// The store's folder.
+        path: PathBuf,
+    },
+    /// The file system takes no writes, and opening a store writes; nothing was touched.
+    #[error("the store {path} is on a read-only file system")]
+    ReadOnly {
         /// The store's folder.
         path: PathBuf,
     },
@@ -314,6 +320,7 @@ impl Failure {
     fn into_open_error(self, path: &Path) -> OpenError {
         let path = path.into();
         match self {
+            Self::Other(reason) if says_read_only(&reason) => OpenError::ReadOnly { path },
             Self::Other(reason) if is_lock(&reason) => OpenError::Locked { path },
             Self::Other(reason) | Self::Damage(reason) => OpenError::Database { path, reason },
         }
@@ -349,5 +356,8 @@ fn is_lock(text: &str) -> bool {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_path_buf();
-    move |source| OpenError::Io { action, path, source }
+    move |source| match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly { path },
+        _ => OpenError::Io { action, path, source },
+    }
 }

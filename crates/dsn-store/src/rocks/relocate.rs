@@ -4,7 +4,7 @@
 //! to do it (`reclaim`).
 //!
 //! A few files at a time, because a compaction frees nothing before its end: moving all at once would need as much free
-//! disk as the store is large, and would keep the tables of new pieces waiting until RocksDB slows the writer down. Each
+//! disk as the store is large, and would keep the tables of new pieces waiting until RocksDB stops the writer. Each
 //! time rewrites all tables, some 60 bytes a piece: a quarter more than the pieces themselves in a store of 1 TiB.
 //!
 //! RocksDB's Rust interface does not say how a compaction went, but counts the ones that failed.
@@ -22,7 +22,7 @@ use super::{
 const ACTION: &str = "reclaim space";
 
 /// Bytes of files emptied by one compaction: the size of one file, so that the free disk it needs is small, and new pieces
-/// make at most about 16 tables meanwhile; RocksDB slows down at 20.
+/// make at most about 16 tables meanwhile; RocksDB stops at 36 (`tuning`).
 const STEP_BYTES: u64 = BLOB_FILE_BYTES;
 
 /// Garbage not worth another compaction: pieces given up while the others ran. It stays counted.

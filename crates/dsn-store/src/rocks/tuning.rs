@@ -21,6 +21,10 @@ const META_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// One being written, one being flushed. Measured, a third takes memory and saves no time.
 const WRITE_BUFFERS: i32 = 2;
 
+/// Tables that wait to be compacted when RocksDB stops every write, its default. It never slows them down before: a
+/// write that may not be slowed down is refused instead (`Database::write`).
+const STOP_TABLES: i32 = 36;
+
 /// The log is replayed at start, so its length bounds the time a killed farmer needs to be back.
 const WAL_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -84,12 +88,12 @@ pub(super) fn database(options: &RocksOptions, strictness: Strictness) -> Option
 pub(super) fn column_families(options: &RocksOptions, strictness: Strictness) -> [ColumnFamilyDescriptor; 2] {
     let cache = Cache::new_lru_cache(options.block_cache_bytes);
     let mut families = [(PIECES, pieces(options, &cache)), (META, meta(&cache))];
-    if strictness == Strictness::Lenient {
-        // Files that no compaction gets past would pile up until RocksDB stopped every write for good.
-        for (_, family) in &mut families {
-            family.set_level_zero_slowdown_writes_trigger(i32::MAX);
-            family.set_level_zero_stop_writes_trigger(i32::MAX);
-        }
+    // Files that no compaction gets past would pile up until RocksDB stopped every write for good.
+    let stop_tables = if strictness == Strictness::Lenient { i32::MAX } else { STOP_TABLES };
+    for (_, family) in &mut families {
+        family.set_level_zero_slowdown_writes_trigger(stop_tables);
+        family.set_level_zero_stop_writes_trigger(stop_tables);
+        family.set_soft_pending_compaction_bytes_limit(0);
     }
     families.map(|(name, family)| ColumnFamilyDescriptor::new(name, family))
 }

@@ -1,11 +1,9 @@
-//! A disk that is really full: a file system in memory, as large as the test wants it. Mounting one takes root; without,
-//! these tests say that they were skipped. A disk that takes no more for another reason: `full`.
+//! A disk that is really full: a file system in memory, as large as the test wants it. A disk that takes no more for
+//! another reason: `full`.
 
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -14,52 +12,17 @@ use dsn_core::{
     ports::{PieceStore as _, StoreError},
 };
 use dsn_store::{RocksOptions, RocksStore, SpaceCheck};
-use tempfile::TempDir;
 
-use crate::fixtures::{batch, chunk};
+use crate::{
+    disk::Disk,
+    fixtures::{batch, chunk},
+};
 
 const MIB: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A mounted file system; unmounted when dropped.
-struct Disk {
-    folder: TempDir,
-}
-
-impl Disk {
-    /// None without the right to mount.
-    fn new(mib: usize) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            return Some(Self { folder });
-        }
-        None
-    }
-
-    fn store(&self) -> PathBuf {
-        self.folder.path().join("store")
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.store().join("ballast")
-    }
-
-    /// Takes all the room that is left; gives the file that has it.
-    fn fill(&self) -> PathBuf {
-        let path = self.folder.path().join("junk");
-        let mut junk = File::create(&path).expect("created");
-        while junk.write_all(&[7; 4096]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.folder.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking(), "not unmounted");
-    }
+fn ballast(disk: &Disk) -> PathBuf {
+    disk.store().join("ballast")
 }
 
 fn open(folder: &Path, ballast_mib: u64) -> RocksStore {
@@ -88,19 +51,16 @@ async fn put_when_possible(store: &RocksStore, chunk: &EncodedChunk, index: u8) 
 
 #[tokio::test]
 async fn a_store_opens_on_a_full_disk_and_goes_on_when_there_is_room() {
-    let Some(disk) = Disk::new(96) else {
-        println!("skipped: no right to mount a file system");
-        return;
-    };
+    let Some(disk) = Disk::in_memory(96) else { return };
     let (store, a) = (open(&disk.store(), 1), chunk(1, 16 * MIB));
     for index in 0..18 {
         put(&store, &a, index).await.expect("put");
     }
     store.close().await.expect("closed");
-    assert!(disk.ballast().exists());
+    assert!(ballast(&disk).exists());
     let junk = disk.fill();
     let store = open(&disk.store(), 1);
-    assert!(!disk.ballast().exists(), "it took that to open");
+    assert!(!ballast(&disk).exists(), "it took that to open");
     for index in 0..18 {
         check_read(&store, &a, index).await;
     }
@@ -108,7 +68,7 @@ async fn a_store_opens_on_a_full_disk_and_goes_on_when_there_is_room() {
     fs::remove_file(junk).expect("removed");
     put_when_possible(&store, &a, 19).await;
     check_read(&store, &a, 19).await;
-    assert!(disk.ballast().exists(), "aboard again");
+    assert!(ballast(&disk).exists(), "aboard again");
     let space = store.space();
     assert_eq!(store.verify_space().await, Ok(SpaceCheck { counted: space, counter: space }));
     store.close().await.expect("closed");

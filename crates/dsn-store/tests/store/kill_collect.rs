@@ -1,12 +1,7 @@
 //! kill -9 while chunks are deleted: a child (this binary again) puts chunks, binds every other one and collects the rest
 //! all the time; the parent kills it and looks for everything that was bound.
 
-use std::{
-    env,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
 
 use dsn_core::{
     cid::Cid,
@@ -16,16 +11,16 @@ use dsn_core::{
 use dsn_store::SpaceCheck;
 
 use crate::{
+    child::{self, Child},
     fixtures::{ALICE, PUT_1, PUT_2, Random, batch, chunk, lease},
     rocks::open,
 };
 
-/// The store's folder and the round, for the child.
-const FOLDER: &str = "DSN_STORE_TEST_KILL_COLLECT_FOLDER";
-const ROUND: &str = "DSN_STORE_TEST_KILL_COLLECT_ROUND";
+/// How many children to kill here instead.
+const KILLS: &str = "DSN_STORE_COLLECT_KILLS";
 
 const SEED: u64 = 0x6b63_6f6c;
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 20;
 /// Chunks a child puts at most, in 4 pieces of 62,528 bytes.
 const CHUNKS_PER_ROUND: u64 = 60;
 const CHUNK_BYTES: usize = 1_000_000;
@@ -34,17 +29,11 @@ const PIECES: u8 = 4;
 /// Provisional leases of what is to be deleted have ended then.
 const NOW: u64 = 2_000;
 
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").expect("the parent reads");
-    out.flush().expect("the parent reads");
-}
-
 /// The child; without its variables, a test that has nothing to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_puts_and_deletes_until_it_is_killed() {
-    let (Ok(folder), Ok(round)) = (env::var(FOLDER), env::var(ROUND)) else { return };
-    let store = open(Path::new(&folder));
+    let Some((folder, round)) = child::order() else { return };
+    let store = open(&folder);
     let collector = store.clone();
     let collecting = tokio::spawn(async move {
         let mut after = None;
@@ -53,12 +42,11 @@ async fn child_puts_and_deletes_until_it_is_killed() {
             let collected = collector.collect(step).await.expect("collected");
             after = collected.next;
             if collected.deleted > 0 {
-                say(&format!("deleted {}", collected.deleted));
+                child::say(&format!("deleted {}", collected.deleted));
             }
             tokio::task::yield_now().await;
         }
     });
-    let round: u64 = round.parse().expect("a number");
     for seed in (0..CHUNKS_PER_ROUND).map(|number| round * 1_000 + number) {
         let chunk = chunk(seed, CHUNK_BYTES);
         let put = batch((0..PIECES).map(|index| (&chunk, index)));
@@ -69,7 +57,7 @@ async fn child_puts_and_deletes_until_it_is_killed() {
             let lease = lease(1, Cid(chunk.descriptor.id()), 1, Some(NOW + 1));
             // The rest may have been left by a child that was killed before it bound them.
             assert_ne!(store.bind(PUT_1, ALICE, vec![lease]).await, Ok(BoundChunks(0)));
-            say(&format!("bound {seed}"));
+            child::say(&format!("bound {seed}"));
         }
     }
     collecting.await.expect("until it is killed");
@@ -77,19 +65,8 @@ async fn child_puts_and_deletes_until_it_is_killed() {
 
 /// Runs a child and kills it after so many lines; gives what it bound, and how much it deleted.
 fn run_and_kill(folder: &Path, round: u64, lines: usize) -> (Vec<u64>, u64) {
-    let mut child = Command::new(env::current_exe().expect("this binary"))
-        .args(["--exact", "kill_collect::child_puts_and_deletes_until_it_is_killed", "--nocapture"])
-        .env(FOLDER, folder)
-        .env(ROUND, round.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a child");
-    let mut output = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let is_ours = |line: &String| line.starts_with("bound ") || line.starts_with("deleted ");
-    let mut said: Vec<_> = output.by_ref().filter(is_ours).take(lines).collect();
-    child.kill().expect("killed");
-    said.extend(output.filter(is_ours));
-    child.wait().expect("gone");
+    let child = Child::start("kill_collect::child_puts_and_deletes_until_it_is_killed", folder, round);
+    let said = child.kill_after(lines);
     let number = |line: &str, what| line.strip_prefix(what).and_then(|number| number.parse::<u64>().ok());
     let bound = said.iter().filter_map(|line| number(line, "bound ")).collect();
     (bound, said.iter().filter_map(|line| number(line, "deleted ")).sum())
@@ -100,7 +77,8 @@ async fn nothing_leased_is_lost_when_a_deletion_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut random = Random(SEED);
     let (mut bound, mut deleted, mut mark) = (Vec::new(), 0, open(folder.path()).mark());
-    for round in 0..ROUNDS {
+    let rounds = child::rounds(KILLS, ROUNDS);
+    for round in 0..rounds {
         let lines = usize::try_from(5 + random.next() % (CHUNKS_PER_ROUND / 2 - 5)).expect("small");
         let context = format!("seed {SEED:#x}, round {round}, killed after {lines} lines");
         let (new, gone) = run_and_kill(folder.path(), round, lines);

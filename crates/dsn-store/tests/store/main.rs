@@ -2,15 +2,20 @@
 //! RocksDB.
 
 mod ballast;
+mod child;
 mod collect;
 mod damage;
+mod disk;
 mod doubt;
+mod escape;
 mod faulty;
 mod fixtures;
 mod full;
 mod kill;
 mod kill_collect;
 mod memory;
+mod power;
+mod read_only;
 mod reclaim;
 mod rocks;
 mod suite;
