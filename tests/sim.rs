@@ -174,9 +174,9 @@ fn a_newer_word_of_the_owner_counts_whoever_is_asked_first() {
         sleep(Duration::from_secs(2)).await;
         client.keep_file(cid, Keep::NoLonger).await.expect("the others answer");
         world.restart(*last);
-        assert_eq!(client.leases_of(cid.0, [*last]).await.len(), 1, "it has not heard of it");
+        assert_eq!(client.leases_of(cid.0, Vec::new(), [*last]).await.len(), 1, "it has not heard of it");
         let asked = others[..3].iter().chain([last]).copied();
-        assert!(client.leases_of(cid.0, asked).await.is_empty(), "given up is given up");
+        assert!(client.leases_of(cid.0, Vec::new(), asked).await.is_empty(), "given up is given up");
     });
 }
 
@@ -235,5 +235,27 @@ fn giving_up_a_file_counts_the_chunks_whose_holders_nobody_knows() {
         world.lose_locator(*data).await;
         let said = world.client(ClientOptions::default()).keep_file(cid, Keep::NoLonger).await.expect("all answer");
         assert_eq!((said.farmers, said.confirmed, said.chunks, said.unlocated), (12, 12, 4, 1));
+    });
+}
+
+/// A farmer that was away when a file was given up must neither keep it for ever nor bring it back with others. The owner
+/// does not say it twice.
+#[test]
+fn a_holder_that_missed_that_a_file_was_given_up_hears_it_from_the_others() {
+    run(async {
+        let mut world = World::new(1, 12, 1 << 30, Link::default());
+        let client = world.client(ClientOptions::default());
+        let mut input = MemoryInput::new(vec![7; 1000].into());
+        let cid = client.put(&mut input, PutOptions::default(), &NoProgress).await.expect("nothing fails here").cid;
+        let away = world.farmers()[3];
+        world.crash(away);
+        sleep(Duration::from_secs(2)).await;
+        client.keep_file(cid, Keep::NoLonger).await.expect("the others answer");
+        sleep(Duration::from_secs(24 * 3600)).await;
+        world.restart(away);
+        sleep(Duration::from_secs(10 * 24 * 3600)).await;
+        for node in world.farmers() {
+            assert!(world.listed(node).is_empty(), "{node} still holds it");
+        }
     });
 }

@@ -36,9 +36,38 @@ const LEASE_WAVE: usize = 3;
 /// Farmers told at once.
 const TOLD_AT_ONCE: usize = 16;
 
-/// Of two words of an owner about a file the one issued later counts; of two of one second, that which keeps it longer.
-fn rank(lease: &VerifiedLease) -> (u64, u64) {
-    (lease.body().issued, lease.body().until.unwrap_or(u64::MAX))
+/// Owners' words about the files that a chunk belongs to, and who said them.
+#[derive(Default)]
+struct Words {
+    newest: BTreeMap<(NodeId, Cid), VerifiedLease>,
+    said: Vec<(NodeId, LeaseBody)>,
+}
+
+impl Words {
+    fn hear(&mut self, from: Option<NodeId>, lease: VerifiedLease) {
+        let of = (lease.body().owner, lease.body().root);
+        self.said.extend(from.map(|node| (node, lease.body().clone())));
+        if self.newest.get(&of).is_none_or(|known| !known.body().supersedes(lease.body())) {
+            self.newest.insert(of, lease);
+        }
+    }
+
+    fn holding(&self, now: u64) -> Vec<VerifiedLease> {
+        let holding = self.newest.values().filter(|lease| lease.body().holds_at(now));
+        holding.take(LEASES_MAX_PER_CHUNK).cloned().collect()
+    }
+
+    /// Who said an older word than the newest, with that one.
+    fn missed(&self) -> BTreeMap<NodeId, Vec<Lease>> {
+        let mut missed: BTreeMap<NodeId, Vec<Lease>> = BTreeMap::new();
+        for (node, said) in &self.said {
+            let newest = self.newest.get(&(said.owner, said.root)).filter(|newest| !said.supersedes(newest.body()));
+            if let Some(newest) = newest {
+                missed.entry(*node).or_default().push(newest.as_lease().clone());
+            }
+        }
+        missed
+    }
 }
 
 /// What a word about a file's lease came to.
@@ -129,31 +158,38 @@ impl Client {
         None
     }
 
-    /// The leases of a chunk that hold now, from holders of it: the newest word of each owner, whoever said it.
-    pub async fn leases_of(&self, chunk: ChunkId, holders: impl IntoIterator<Item = NodeId>) -> Vec<VerifiedLease> {
+    /// The leases of a chunk that hold now, from holders of it: the newest word of each owner, whoever said it, the words
+    /// `known` already among them. Holders that have not heard the newest are told: the owner of a file that is given up
+    /// cannot say so again once it cannot be read.
+    pub async fn leases_of(
+        &self,
+        chunk: ChunkId,
+        known: Vec<Lease>,
+        holders: impl IntoIterator<Item = NodeId>,
+    ) -> Vec<VerifiedLease> {
         let holders: Vec<NodeId> = holders.into_iter().collect();
-        let mut newest: BTreeMap<(NodeId, Cid), VerifiedLease> = BTreeMap::new();
+        let mut words = Words::default();
+        known.into_iter().filter_map(|lease| self.valid(lease)).for_each(|lease| words.hear(None, lease));
+        let mut holding = Vec::new();
         for wave in holders.chunks(LEASE_WAVE) {
             let asked = wave.iter().map(|node| self.network().request(*node, Request::Leases(vec![chunk])));
-            for answer in futures::future::join_all(asked).await {
+            for (node, answer) in wave.iter().zip(futures::future::join_all(asked).await) {
                 let Ok(Response::Leased(of_chunks)) = answer else { continue };
                 // One chunk was asked about: what else a hostile answer holds is not even verified.
                 let of_chunk = of_chunks.into_iter().next().unwrap_or_default();
-                for lease in of_chunk.into_iter().filter_map(|lease| self.valid(lease)) {
-                    let of = (lease.body().owner, lease.body().root);
-                    if newest.get(&of).is_none_or(|known| rank(known) < rank(&lease)) {
-                        newest.insert(of, lease);
-                    }
-                }
+                of_chunk.into_iter().filter_map(|lease| self.valid(lease)).for_each(|l| words.hear(Some(*node), l));
             }
-            let now = self.now();
-            let holding = newest.values().filter(|lease| lease.body().holds_at(now));
-            let holding: Vec<VerifiedLease> = holding.take(LEASES_MAX_PER_CHUNK).cloned().collect();
+            holding = words.holding(self.now());
             if !holding.is_empty() {
-                return holding;
+                break;
             }
         }
-        Vec::new()
+        let told = words
+            .missed()
+            .into_iter()
+            .map(|(node, words)| async move { self.network().request(node, Request::Renew(words)).await });
+        let _those_away_hear_it_another_time = futures::future::join_all(told).await;
+        holding
     }
 
     fn valid(&self, lease: Lease) -> Option<VerifiedLease> {

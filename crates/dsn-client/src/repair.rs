@@ -196,7 +196,7 @@ impl Client {
         if !self.would_place(context, held, &mut placement) {
             return Err(RepairError::NoRoom);
         }
-        let leases = self.leases_of(chunk, held.keys().copied()).await;
+        let leases = self.leases_of(chunk, Vec::new(), held.keys().copied()).await;
         if leases.is_empty() {
             return Err(RepairError::NoLease);
         }

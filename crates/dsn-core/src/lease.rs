@@ -83,6 +83,13 @@ impl LeaseBody {
         VerifiedLease(Lease { body, signed })
     }
 
+    /// Whether this is the owner's newer word about the same file, or the same word again. Of two of one second, that
+    /// counts which keeps the file longer.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        let rank = |lease: &Self| (lease.issued, lease.until.unwrap_or(u64::MAX));
+        (self.owner, self.root) == (other.owner, other.root) && rank(self) >= rank(other)
+    }
+
     /// Whether the file is to be kept at `now` (Unix seconds).
     pub fn holds_at(&self, now: u64) -> bool {
         self.until.is_none_or(|until| until > now)

@@ -9,6 +9,7 @@ use dsn_client::Client;
 use dsn_core::{
     canary::{Bug, planted},
     hash::ChunkId,
+    lease::Lease,
     limits::PROVISIONAL_LEASE_SECS,
     ports::{CollectStep, PutBatch, StoreError, StoredChunk},
     rpc::PutId,
@@ -76,14 +77,15 @@ impl Collector {
             let leases = self.farmer.parts.store.leases(&ids).await?;
             for (chunk, leases) in page.iter().zip(leases) {
                 if !leases.iter().any(|lease| lease.body().holds_at(now)) {
-                    self.adopt_one(chunk, now).await?;
+                    self.adopt_one(chunk, leases, now).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn adopt_one(&mut self, chunk: &StoredChunk, now: u64) -> Result<(), StoreError> {
+    /// The chunk has no lease here that holds; `ended` are the owners' words that it is not wanted any more.
+    async fn adopt_one(&mut self, chunk: &StoredChunk, ended: Vec<Lease>, now: u64) -> Result<(), StoreError> {
         let id = chunk.descriptor.id();
         if self.asked.contains_key(&id) {
             return Ok(());
@@ -91,7 +93,8 @@ impl Collector {
         let Some(locator) = self.client.find_locator(&chunk.descriptor).await else { return Ok(()) };
         let parts = &self.farmer.parts;
         let me = parts.identity.node_id();
-        let leases = self.client.leases_of(id, locator.holders().into_keys().filter(|node| *node != me)).await;
+        let others = locator.holders().into_keys().filter(|node| *node != me);
+        let leases = self.client.leases_of(id, ended, others).await;
         if leases.is_empty() {
             if self.asked.len() < ASKED_MAX {
                 self.asked.insert(id, now);
