@@ -132,9 +132,15 @@ struct Month {
     violations: Vec<Violation>,
 }
 
-/// Farmers look after things in the simulation as they do, only less often: the network is small.
-fn upkeep() -> UpkeepOptions {
-    UpkeepOptions { probe_every_secs: 6 * 3600, audit_every_secs: 2 * 3600, ..UpkeepOptions::default() }
+/// Farmers look after things in the simulation as they do, only less often, and least in a large network, where more of
+/// them look.
+fn upkeep(farmers: usize) -> UpkeepOptions {
+    let (probe_hours, audit_minutes) = if farmers < 50 { (3, 45) } else { (6, 120) };
+    UpkeepOptions {
+        probe_every_secs: probe_hours * 3600,
+        audit_every_secs: audit_minutes * 60,
+        ..UpkeepOptions::default()
+    }
 }
 
 /// Plays the month of a seed; call within [`crate::run`].
@@ -146,7 +152,7 @@ pub async fn endure(seed: u64, options: EndureOptions) -> Endured {
         late_permille: rng.random_range(0..5),
         ..Link::default()
     };
-    let world = World::with_upkeep(seed, options.farmers, 1 << 30, link, upkeep());
+    let world = World::with_upkeep(seed, options.farmers, 1 << 30, link, upkeep(options.farmers));
     let mut month = Month {
         rng,
         world,
