@@ -181,11 +181,13 @@ impl Repairer {
     async fn attend(&mut self, chunk: ChunkId, pending: Pending) -> Done {
         let now = self.now();
         if pending.health == Health::Repairing && self.farmer.liveness.with(|seen| seen.is_braking(now)) {
+            tracing::debug!(%chunk, "many farmers vanished at once: its repair waits");
             return Done::At(now + self.farmer.options.upkeep.probe_every_secs);
         }
         let believed = intent_secs(self.grace_secs());
         let held_until = self.farmer.intents.lock().expect("no panic while locked").held_until(chunk, believed, now);
         if let Some(until) = held_until {
+            tracing::debug!(%chunk, secs = until.saturating_sub(now), "another custodian wants to repair it");
             return Done::At(until);
         }
         let kept = self.farmer.parts.store.locators(&[chunk]).await;
@@ -197,6 +199,7 @@ impl Repairer {
         }
         let Ok(snapshot) = self.network.snapshot(false).await else { return Done::Failed };
         let Seen { held, health, in_doubt } = self.look_again(&locator, snapshot.nodes.len()).await;
+        tracing::debug!(%chunk, ?health, holders = held.len(), "looked at again");
         match health {
             Health::Healthy => return Done::Well,
             // All holders gave it up, most likely; if not, the patrol sees them come back.
