@@ -4,7 +4,7 @@
 
 mod notes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     canary::{Bug, planted},
@@ -213,6 +213,11 @@ impl Liveness {
         let mut silent_secs: Vec<u64> = self.peers.values().map(silent_secs).collect();
         let (_, median, _) = silent_secs.select_nth_unstable(self.peers.len() / 2);
         self.grace_secs + self.grace_secs.min(*median)
+    }
+
+    /// Those of these nodes that are not gone.
+    pub fn there(&self, nodes: &BTreeSet<NodeId>, now: u64) -> usize {
+        nodes.iter().filter(|node| self.presence(**node, now) != Presence::Gone).count()
     }
 
     /// Who holds what of a chunk, by the receipts of farmers that are not gone and less what they were seen to lack.

@@ -89,6 +89,8 @@ struct Round {
     /// Servers of the round before.
     before: BTreeSet<NodeId>,
     snapshot: Snapshot,
+    /// Servers that are not gone.
+    farmers: usize,
     places: Places,
     /// Holders, with the rank of this node among the custodians of the chunk for which it is closest.
     holders: BTreeMap<NodeId, usize>,
@@ -145,6 +147,7 @@ impl Patrol {
             me: self.network.local_id(),
             before: self.seen.clone(),
             places: Places::new(snapshot.nodes.iter().copied()),
+            farmers: self.farmer.liveness.with(|seen| seen.there(&snapshot.nodes, now)),
             snapshot,
             holders: BTreeMap::new(),
             samples: self.audited_now().into_iter().map(|node| (node, Sample::default())).collect(),
@@ -188,9 +191,8 @@ impl Patrol {
         let locator = locator.kept(round.now);
         self.watch(&locator, rank, round);
         let held = self.farmer.liveness.with(|seen| seen.holders(&locator, round.now));
-        let farmers = round.snapshot.nodes.len();
         let class = locator.class().unwrap_or(Class::Normal);
-        let standing = standing(locator.descriptor().code(), class, farmers, held.into_values());
+        let standing = standing(locator.descriptor().code(), class, round.farmers, held.into_values());
         let is_left = (planted(Bug::RootsUnrepaired) && locator.descriptor().code() == Code::Rep)
             || (planted(Bug::RepairLate) && standing.health == Health::Repairing);
         if standing.health == Health::Healthy || is_left {

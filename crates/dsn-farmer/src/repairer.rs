@@ -198,7 +198,7 @@ impl Repairer {
             locator.merge(&known);
         }
         let Ok(snapshot) = self.network.snapshot(false).await else { return Done::Failed };
-        let Seen { held, health, in_doubt } = self.look_again(&locator, snapshot.nodes.len()).await;
+        let Seen { held, health, in_doubt } = self.look_again(&locator, &snapshot.nodes).await;
         tracing::debug!(%chunk, ?health, holders = held.len(), "looked at again");
         match health {
             Health::Healthy => return Done::Well,
@@ -230,11 +230,11 @@ impl Repairer {
 
     /// Asks all who signed what they hold now, and how the chunk stands by that. Those that are silent within the grace
     /// count as holders for the standing, and for nothing else; those whose answers were wrong for nothing at all.
-    async fn look_again(&self, locator: &VerifiedLocator, farmers: usize) -> Seen {
+    async fn look_again(&self, locator: &VerifiedLocator, nodes: &BTreeSet<NodeId>) -> Seen {
         let answers = self.client.held_now(locator).await;
         let now = self.now();
         let (mut held, mut counted, mut in_doubt) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
-        self.farmer.liveness.with(|seen| {
+        let farmers = self.farmer.liveness.with(|seen| {
             let (believed, liars) = (seen.holders(locator, now), seen.distrusted(now));
             for receipt in locator.receipts().filter(|receipt| !liars.contains(&receipt.body().farmer)) {
                 let (node, claimed) = (receipt.body().farmer, receipt.body().indices);
@@ -250,6 +250,7 @@ impl Repairer {
                     None => counted.extend(believed.get(&node).copied()),
                 }
             }
+            seen.there(nodes, now)
         });
         held.retain(|_, set| !set.is_empty());
         let class = locator.class().unwrap_or(Class::Normal);
