@@ -152,8 +152,8 @@ fn objects() -> Vec<Vector> {
         of("manifest-inline", inline(content(1000).freeze()), manifest),
         of("manifest-list-0", Manifest::List(list(5 * CHUNK_MAX_BYTES as u64 + 1)).encode(), manifest),
         of("manifest-list-1", Manifest::List(list(40 << 40)).encode(), manifest),
-        of("receipt", receipt(&identity(1), &chunk, None).as_receipt().encode(), receipt_again),
-        of("receipt-until", bound.as_receipt().encode(), receipt_again),
+        of("receipt", receipt(&identity(1), &chunk, None).as_signed().encode(), receipt_again),
+        of("receipt-until", bound.as_signed().encode(), receipt_again),
         of("lease", lease().encode(), |bytes| Lease::decode(&bytes).expect(VALID).encode()),
         of("record", record().encode(), |bytes| FarmerRecord::decode(&bytes).expect(VALID).encode()),
         of("locator", locator().encode(), |bytes| Locator::decode(&bytes).expect(VALID).encode()),
@@ -193,7 +193,7 @@ fn response_again(bytes: Bytes) -> Bytes {
 fn lease() -> Lease {
     let (owner, root) = (identity(3), Cid(root_chunk().descriptor.id()));
     let until = Some(NOW + 90 * 86_400);
-    LeaseBody { network: network(), owner: owner.node_id(), root, issued: NOW, until }.sign(&owner).into_lease()
+    LeaseBody { network: network(), owner: owner.node_id(), root, issued: NOW, until }.sign(&owner).into_signed()
 }
 
 /// One run of a farmer that was shown another one of it.
@@ -202,7 +202,7 @@ fn greeting() -> Greeting {
     let addresses = vec![Bytes::from_static(&[4, 192, 0, 2, 7, 6, 0x0f, 0xa1])];
     let (run, heard) = (RunId([0xcc; 16]), vec![RunId([0xdd; 16])]);
     let body = GreetingBody { network: network(), node: farmer.node_id(), run, started: NOW, addresses, heard };
-    body.sign(&farmer).as_greeting().clone()
+    body.sign(&farmer).as_signed().clone()
 }
 
 fn requests() -> Vec<Vector> {
@@ -242,7 +242,7 @@ fn responses() -> Vec<Vector> {
     let mark = StoreMark { id: 7, opens: 2, losses: 1, ..StoreMark::default() };
     let resumed = StoreMark { resumed: 300, first: NOW << 20, ..mark };
     let (data, root) = (data_chunk(), root_chunk());
-    let signed = receipt(&identity(1), &data.descriptor, None).into_receipt();
+    let signed = receipt(&identity(1), &data.descriptor, None).into_signed();
     let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345, leaving: false };
     let answers = vec![
         OfferAnswer::Have(signed.clone()),

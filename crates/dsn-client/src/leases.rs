@@ -63,7 +63,7 @@ impl Words {
         for (node, said) in &self.said {
             let newest = self.newest.get(&(said.owner, said.root)).filter(|newest| !said.supersedes(newest.body()));
             if let Some(newest) = newest {
-                missed.entry(*node).or_default().push(newest.as_lease().clone());
+                missed.entry(*node).or_default().push(newest.as_signed().clone());
             }
         }
         missed
@@ -120,7 +120,7 @@ impl Client {
             Keep::NoLonger => self.lease(cid, Some(Duration::ZERO)),
         };
         let farmers = holders.len();
-        let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_lease().clone(), &context.dog));
+        let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_signed().clone(), &context.dog));
         let answers: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
         let confirmed = answers.into_iter().filter(|confirmed| *confirmed).count();
         Ok(LeaseReport { farmers, confirmed, chunks: all, unlocated })
@@ -207,7 +207,7 @@ impl Client {
         if planted(Bug::RepairDropsLeases) {
             return;
         }
-        let leases: Vec<Lease> = leases.into_iter().map(VerifiedLease::into_lease).collect();
+        let leases: Vec<Lease> = leases.into_iter().map(VerifiedLease::into_signed).collect();
         let Some(root) = leases.first().map(|lease| lease.body().root) else { return };
         let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };
         let told = stream::iter(holders).map(|farmer| self.commit_at(farmer, commit.clone(), &context.dog));

@@ -253,7 +253,7 @@ impl Client {
     /// Tells every holder that the upload is complete. Says how many farmers may vanish: those that did not confirm may
     /// drop their pieces after a day, so they count as gone.
     async fn commit(&self, context: &PutContext<'_>, root: Cid, totals: &Totals) -> Result<usize, PutError> {
-        let leases = vec![self.lease(root, context.options.ttl).into_lease()];
+        let leases = vec![self.lease(root, context.options.ttl).into_signed()];
         let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };
         let asked = totals.holders.iter().map(|farmer| self.commit_at(*farmer, commit.clone(), &context.dog));
         let answers = futures::future::join_all(asked).await;

@@ -11,10 +11,11 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::{
-    identity::{Domain, Identity, SignatureError, SignedBody},
+    identity::{Domain, Identity, SignatureError},
     limits::{ADDRESS_MAX_BYTES, GREETING_MAX_HEARD, RECORD_BODY_MAX_BYTES, RECORD_MAX_ADDRESSES},
     network_name::NetworkName,
     node_id::NodeId,
+    signed::{Body, Signed, Verified},
     wire::{WireError, check, check_version, decode_canonical},
 };
 
@@ -40,15 +41,10 @@ pub struct GreetingBody {
 }
 
 /// A well-formed greeting whose signature nobody has checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
-    body: GreetingBody,
-    signed: SignedBody,
-}
+pub type Greeting = Signed<GreetingBody>;
 
 /// A greeting that its node has signed, for the right network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedGreeting(Greeting);
+pub type VerifiedGreeting = Verified<GreetingBody>;
 
 /// Why a greeting does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -73,6 +69,19 @@ pub enum GreetingError {
 impl GreetingBody {
     /// Signs it.
     pub fn sign(self, identity: &Identity) -> VerifiedGreeting {
+        VerifiedGreeting::sign(self, identity)
+    }
+}
+
+impl Body for GreetingBody {
+    const DOMAIN: Domain = Domain::Greeting;
+    const MAX_BYTES: usize = RECORD_BODY_MAX_BYTES;
+
+    fn signer(&self) -> NodeId {
+        self.node
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
         let message = proto::GreetingBody {
             version: 1,
             network: self.network.as_str().into(),
@@ -82,12 +91,11 @@ impl GreetingBody {
             addresses: self.addresses.clone(),
             heard: self.heard.iter().flat_map(|run| run.0).collect(),
         };
-        let signed = identity.sign(Domain::Greeting, message.encode_to_vec().into());
-        VerifiedGreeting(Greeting { body: self, signed })
+        message.encode_to_vec()
     }
 
-    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        let message: proto::GreetingBody = decode_canonical(bytes, RECORD_BODY_MAX_BYTES)?;
+    fn from_bytes(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::GreetingBody = decode_canonical(bytes, Self::MAX_BYTES)?;
         check_version(message.version)?;
         let field = |field| WireError::Field { field };
         let addresses_fit = message.addresses.iter().all(|a| (1..=ADDRESS_MAX_BYTES).contains(&a.len()));
@@ -111,37 +119,13 @@ impl Greeting {
     /// # Errors
     /// See [`GreetingError`].
     pub fn verify(self, network: &NetworkName, node: NodeId) -> Result<VerifiedGreeting, GreetingError> {
-        if self.body.network != *network {
-            return Err(GreetingError::Network { found: self.body.network });
+        if self.body().network != *network {
+            return Err(GreetingError::Network { found: self.body().network.clone() });
         }
-        if self.body.node != node {
-            return Err(GreetingError::Node { found: self.body.node });
+        if self.body().node != node {
+            return Err(GreetingError::Node { found: self.body().node });
         }
-        self.signed.verify(Domain::Greeting, node)?;
-        Ok(VerifiedGreeting(self))
-    }
-
-    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        check(signed.body.len() <= RECORD_BODY_MAX_BYTES, "greeting")?;
-        let signature = signed.signature[..].try_into().map_err(|_| WireError::Field { field: "signature" })?;
-        let signed = SignedBody { body: signed.body, signature };
-        Ok(Self { body: GreetingBody::decode(&signed.body)?, signed })
-    }
-
-    pub(crate) fn to_proto(&self) -> proto::Signed {
-        self.signed.to_proto()
-    }
-}
-
-impl VerifiedGreeting {
-    /// What it says.
-    pub fn body(&self) -> &GreetingBody {
-        &self.0.body
-    }
-
-    /// The greeting as it travels.
-    pub fn as_greeting(&self) -> &Greeting {
-        &self.0
+        Ok(self.check_signature()?)
     }
 }
 
@@ -165,12 +149,12 @@ mod tests {
     fn a_greeting_counts_for_its_network_and_its_node() {
         let (alice, bob) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
         let (network, other) = (testing::network(), "other".parse().expect("valid"));
-        let greeting = body(&alice).sign(&alice).as_greeting().clone();
+        let greeting = body(&alice).sign(&alice).as_signed().clone();
         assert_eq!(greeting.clone().verify(&network, alice.node_id()).expect("true").body(), &body(&alice));
         let verify = |greeting: &Greeting, network, node| greeting.clone().verify(network, node).unwrap_err();
         assert!(matches!(verify(&greeting, &other, alice.node_id()), GreetingError::Network { .. }));
         assert!(matches!(verify(&greeting, &network, bob.node_id()), GreetingError::Node { .. }));
-        let forged = body(&alice).sign(&bob).as_greeting().clone();
+        let forged = body(&alice).sign(&bob).as_signed().clone();
         assert!(matches!(verify(&forged, &network, alice.node_id()), GreetingError::Signature(_)));
     }
 
@@ -179,7 +163,8 @@ mod tests {
         let alice = Identity::from_seed([1; 32]);
         let refused = |change: fn(&mut proto::GreetingBody)| {
             let greeting = body(&alice).sign(&alice);
-            let mut message = proto::GreetingBody::decode(greeting.0.signed.body.clone()).expect("ours");
+            let mut message =
+                proto::GreetingBody::decode(greeting.as_signed().signed_body().body.clone()).expect("ours");
             change(&mut message);
             let signed = alice.sign(Domain::Greeting, message.encode_to_vec().into());
             Greeting::from_proto(signed.to_proto()).expect_err("malformed")

@@ -10,7 +10,6 @@ use quick_cache::sync::Cache;
 use thiserror::Error;
 
 use crate::{
-    limits::SIGNED_BODY_MAX_BYTES,
     node_id::NodeId,
     wire::{WireError, check},
 };
@@ -124,8 +123,8 @@ impl SignedBody {
         Ok(())
     }
 
-    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        check(signed.body.len() <= SIGNED_BODY_MAX_BYTES, "body")?;
+    pub(crate) fn from_proto(signed: proto::Signed, max_bytes: usize) -> Result<Self, WireError> {
+        check(signed.body.len() <= max_bytes, "body")?;
         let signature = signed.signature[..].try_into().map_err(|_| WireError::Field { field: "signature" })?;
         Ok(Self { body: signed.body, signature })
     }

@@ -12,10 +12,11 @@ use thiserror::Error;
 use crate::{
     cid::Cid,
     hash::ChunkId,
-    identity::{Domain, Identity, SignatureError, SignedBody},
+    identity::{Domain, Identity, SignatureError},
     limits::{CLOCK_SKEW_SECS, SIGNED_BODY_MAX_BYTES},
     network_name::NetworkName,
     node_id::NodeId,
+    signed::{Body, Signed, Verified},
     wire::{WireError, check_version, decode_canonical},
 };
 
@@ -35,15 +36,10 @@ pub struct LeaseBody {
 }
 
 /// A well-formed lease whose signature nobody has checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    body: LeaseBody,
-    signed: SignedBody,
-}
+pub type Lease = Signed<LeaseBody>;
 
 /// A lease its owner has signed, for the right network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedLease(Lease);
+pub type VerifiedLease = Verified<LeaseBody>;
 
 /// Why a lease does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -71,16 +67,7 @@ impl LeaseBody {
     /// Signs it; an end at zero, which would read as none, becomes the first second.
     pub fn sign(self, owner: &Identity) -> VerifiedLease {
         let body = Self { until: self.until.map(|until| until.max(1)), ..self };
-        let message = proto::LeaseBody {
-            version: 1,
-            network: body.network.as_str().into(),
-            owner: Bytes::copy_from_slice(&body.owner.0),
-            root: Bytes::copy_from_slice(body.root.0.as_bytes()),
-            issued: body.issued,
-            until: body.until.unwrap_or(0),
-        };
-        let signed = owner.sign(Domain::Lease, message.encode_to_vec().into());
-        VerifiedLease(Lease { body, signed })
+        VerifiedLease::sign(body, owner)
     }
 
     /// Whether this is the owner's newer word about the same file, or the same word again. Of two of one second, that
@@ -94,9 +81,30 @@ impl LeaseBody {
     pub fn holds_at(&self, now: u64) -> bool {
         self.until.is_none_or(|until| until > now)
     }
+}
 
-    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        let message: proto::LeaseBody = decode_canonical(bytes, SIGNED_BODY_MAX_BYTES)?;
+impl Body for LeaseBody {
+    const DOMAIN: Domain = Domain::Lease;
+    const MAX_BYTES: usize = SIGNED_BODY_MAX_BYTES;
+
+    fn signer(&self) -> NodeId {
+        self.owner
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let message = proto::LeaseBody {
+            version: 1,
+            network: self.network.as_str().into(),
+            owner: Bytes::copy_from_slice(&self.owner.0),
+            root: Bytes::copy_from_slice(self.root.0.as_bytes()),
+            issued: self.issued,
+            until: self.until.unwrap_or(0),
+        };
+        message.encode_to_vec()
+    }
+
+    fn from_bytes(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::LeaseBody = decode_canonical(bytes, Self::MAX_BYTES)?;
         check_version(message.version)?;
         let field = |field| WireError::Field { field };
         Ok(Self {
@@ -110,64 +118,19 @@ impl LeaseBody {
 }
 
 impl Lease {
-    /// What it says, whether or not it is true.
-    pub fn body(&self) -> &LeaseBody {
-        &self.body
-    }
-
     /// Checks the signature, the network and the date; not whether it has ended, since an ended one gives the file up.
     ///
     /// # Errors
     /// See [`LeaseError`].
     pub fn verify(self, network: &NetworkName, now: u64) -> Result<VerifiedLease, LeaseError> {
-        let LeaseBody { network: found, owner, issued, .. } = &self.body;
+        let LeaseBody { network: found, issued, .. } = self.body();
         if found != network {
             return Err(LeaseError::Network { found: found.clone() });
         }
         if *issued > now.saturating_add(CLOCK_SKEW_SECS) {
             return Err(LeaseError::Future { issued: *issued, now });
         }
-        self.signed.verify(Domain::Lease, *owner)?;
-        Ok(VerifiedLease(self))
-    }
-
-    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        let signed = SignedBody::from_proto(signed)?;
-        Ok(Self { body: LeaseBody::decode(&signed.body)?, signed })
-    }
-
-    pub(crate) fn to_proto(&self) -> proto::Signed {
-        self.signed.to_proto()
-    }
-
-    /// The stored form.
-    pub fn encode(&self) -> Bytes {
-        self.to_proto().encode_to_vec().into()
-    }
-
-    /// Reads the stored form.
-    ///
-    /// # Errors
-    /// When it is not the canonical encoding of a lease.
-    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        Self::from_proto(decode_canonical(bytes, 2 * SIGNED_BODY_MAX_BYTES)?)
-    }
-}
-
-impl VerifiedLease {
-    /// What it says.
-    pub fn body(&self) -> &LeaseBody {
-        &self.0.body
-    }
-
-    /// The lease as it travels.
-    pub fn as_lease(&self) -> &Lease {
-        &self.0
-    }
-
-    /// The lease as it travels.
-    pub fn into_lease(self) -> Lease {
-        self.0
+        Ok(self.check_signature()?)
     }
 }
 
@@ -191,7 +154,7 @@ mod tests {
     #[test]
     fn a_lease_counts_for_its_owner_and_network_and_not_before_its_date() {
         let owner = Identity::from_seed([1; 32]);
-        let lease = body(Some(2_000_000)).sign(&owner).into_lease();
+        let lease = body(Some(2_000_000)).sign(&owner).into_signed();
         let network: NetworkName = "lease-test".parse().expect("a name");
         assert!(lease.clone().verify(&network, 1_000_000).is_ok());
         assert!(lease.clone().verify(&network, 3_000_000).is_ok(), "ended, and true all the same");
@@ -199,7 +162,7 @@ mod tests {
         assert!(matches!(early, Err(LeaseError::Future { .. })));
         let other = "other".parse().expect("a name");
         assert!(matches!(lease.verify(&other, 1_000_000), Err(LeaseError::Network { .. })));
-        let forged = body(None).sign(&Identity::from_seed([2; 32])).into_lease();
+        let forged = body(None).sign(&Identity::from_seed([2; 32])).into_signed();
         assert!(matches!(forged.verify(&network, 1_000_000), Err(LeaseError::Signature(_))));
     }
 
@@ -208,13 +171,13 @@ mod tests {
         assert!(body(None).holds_at(u64::MAX));
         assert!(body(Some(10)).holds_at(9) && !body(Some(10)).holds_at(10));
         let signed = body(Some(0)).sign(&Identity::from_seed([1; 32]));
-        assert_eq!(Lease::decode(&signed.as_lease().encode()).expect("canonical").body().until, Some(1));
+        assert_eq!(Lease::decode(&signed.as_signed().encode()).expect("canonical").body().until, Some(1));
     }
 
     proptest! {
         #[test]
         fn stored_leases_round_trip(issued in any::<u64>(), until in prop::option::of(1u64..)) {
-            let lease = LeaseBody { issued, ..body(until) }.sign(&Identity::from_seed([1; 32])).into_lease();
+            let lease = LeaseBody { issued, ..body(until) }.sign(&Identity::from_seed([1; 32])).into_signed();
             prop_assert_eq!(Lease::decode(&lease.encode()), Ok(lease));
         }
 

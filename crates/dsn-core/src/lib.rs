@@ -28,6 +28,7 @@ pub mod record;
 pub mod redundancy;
 pub mod repair;
 pub mod rpc;
+pub mod signed;
 #[cfg(test)]
 mod testing;
 pub mod twins;

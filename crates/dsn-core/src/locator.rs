@@ -75,7 +75,7 @@ impl Locator {
         let context = ReceiptContext { network, chunk, indices, now };
         for receipt in self.receipts {
             let of_farmer = known.receipts.get(&receipt.body().farmer).filter(|_| known.chunk() == chunk);
-            let is_known = of_farmer.is_some_and(|known| *known.as_receipt() == receipt);
+            let is_known = of_farmer.is_some_and(|known| *known.as_signed() == receipt);
             let counts = if is_known { receipt.kept(now) } else { receipt.verify(&context).ok() };
             if let Some(receipt) = counts {
                 verified.insert(receipt);
@@ -210,7 +210,7 @@ impl VerifiedLocator {
 
     /// The locator as it travels.
     pub fn to_locator(&self) -> Locator {
-        let receipts = self.receipts().map(|r| r.as_receipt().clone()).collect();
+        let receipts = self.receipts().map(|r| r.as_signed().clone()).collect();
         Locator { descriptor: self.descriptor.clone(), receipts }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     network_name::NetworkName,
     node_id::NodeId,
     redundancy::Class,
+    signed::{Body, Signed, Verified},
     wire::{WireError, check, check_version, decode_canonical},
 };
 
@@ -41,15 +42,10 @@ pub struct ReceiptBody {
 }
 
 /// A well-formed receipt whose signature nobody has checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    body: ReceiptBody,
-    signed: SignedBody,
-}
+pub type Receipt = Signed<ReceiptBody>;
 
 /// A receipt with a true signature, for the right network and chunk, not expired.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedReceipt(Receipt);
+pub type VerifiedReceipt = Verified<ReceiptBody>;
 
 /// Why a receipt does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -100,6 +96,19 @@ pub struct ReceiptContext<'a> {
 impl ReceiptBody {
     /// Signs it.
     pub fn sign(self, identity: &Identity) -> VerifiedReceipt {
+        VerifiedReceipt::sign(self, identity)
+    }
+}
+
+impl Body for ReceiptBody {
+    const DOMAIN: Domain = Domain::Receipt;
+    const MAX_BYTES: usize = SIGNED_BODY_MAX_BYTES;
+
+    fn signer(&self) -> NodeId {
+        self.farmer
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
         let message = proto::ReceiptBody {
             version: 1,
             network: self.network.as_str().into(),
@@ -111,12 +120,11 @@ impl ReceiptBody {
             issued: self.issued,
             until: self.until.map_or(0, NonZeroU64::get),
         };
-        let signed = identity.sign(Domain::Receipt, message.encode_to_vec().into());
-        VerifiedReceipt(Receipt { body: self, signed })
+        message.encode_to_vec()
     }
 
-    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        let message: proto::ReceiptBody = decode_canonical(bytes, SIGNED_BODY_MAX_BYTES)?;
+    fn from_bytes(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::ReceiptBody = decode_canonical(bytes, Self::MAX_BYTES)?;
         check_version(message.version)?;
         let field = |field| WireError::Field { field };
         let indices = IndexSet::from_bits(message.indices).ok_or(field("indices"))?;
@@ -135,17 +143,12 @@ impl ReceiptBody {
 }
 
 impl Receipt {
-    /// What it says, whether or not it is true.
-    pub fn body(&self) -> &ReceiptBody {
-        &self.body
-    }
-
     /// Checks all that can be checked without asking the farmer.
     ///
     /// # Errors
     /// See [`ReceiptError`].
     pub fn verify(self, context: &ReceiptContext<'_>) -> Result<VerifiedReceipt, ReceiptError> {
-        let ReceiptBody { network, chunk, farmer, indices, issued, until, .. } = &self.body;
+        let ReceiptBody { network, chunk, indices, issued, until, .. } = self.body();
         if network != context.network {
             return Err(ReceiptError::Network { found: network.clone() });
         }
@@ -159,59 +162,21 @@ impl Receipt {
         if *issued > now.saturating_add(CLOCK_SKEW_SECS) || until.is_some_and(|until| until.get() < now) {
             return Err(ReceiptError::Expired { now, issued: *issued, until: *until });
         }
-        self.signed.verify(Domain::Receipt, *farmer)?;
-        Ok(VerifiedReceipt(self))
+        Ok(self.check_signature()?)
     }
 
     /// A receipt that this node verified before it kept it; none when it has ended since.
     pub(crate) fn kept(self, now: u64) -> Option<VerifiedReceipt> {
-        self.body.until.is_none_or(|until| until.get() >= now).then_some(VerifiedReceipt(self))
-    }
-
-    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        let signed = SignedBody::from_proto(signed)?;
-        Ok(Self { body: ReceiptBody::decode(&signed.body)?, signed })
-    }
-
-    pub(crate) fn to_proto(&self) -> proto::Signed {
-        self.signed.to_proto()
-    }
-
-    /// The stored form.
-    pub fn encode(&self) -> Bytes {
-        self.to_proto().encode_to_vec().into()
-    }
-
-    /// Reads the stored form.
-    ///
-    /// # Errors
-    /// When it is not the canonical encoding of a receipt.
-    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        Self::from_proto(decode_canonical(bytes, 2 * SIGNED_BODY_MAX_BYTES)?)
+        self.body().until.is_none_or(|until| until.get() >= now).then(|| self.verified_before())
     }
 }
 
 impl VerifiedReceipt {
-    /// What it says.
-    pub fn body(&self) -> &ReceiptBody {
-        &self.0.body
-    }
-
     /// The highest of a farmer's receipts for a chunk is the newest. The bytes come last, so that two receipts signed with
     /// one number still have one order.
     pub(crate) fn rank(&self) -> impl Ord + '_ {
-        let SignedBody { body, signature } = &self.0.signed;
+        let SignedBody { body, signature } = self.as_signed().signed_body();
         (self.body().seq, self.body().issued, body, signature)
-    }
-
-    /// The receipt as it travels.
-    pub fn as_receipt(&self) -> &Receipt {
-        &self.0
-    }
-
-    /// The receipt as it travels.
-    pub fn into_receipt(self) -> Receipt {
-        self.0
     }
 }
 

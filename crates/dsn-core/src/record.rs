@@ -9,10 +9,11 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::{
-    identity::{Domain, Identity, SignatureError, SignedBody},
+    identity::{Domain, Identity, SignatureError},
     limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, RECORD_BODY_MAX_BYTES, RECORD_MAX_ADDRESSES},
     network_name::NetworkName,
     node_id::NodeId,
+    signed::{Body, Signed, Verified},
     wire::{WireError, check, check_version, decode_canonical},
 };
 
@@ -45,11 +46,7 @@ pub struct RecordBody {
 }
 
 /// A well-formed record whose signature nobody has checked yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FarmerRecord {
-    body: RecordBody,
-    signed: SignedBody,
-}
+pub type FarmerRecord = Signed<RecordBody>;
 
 /// Why a record does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -74,6 +71,19 @@ pub enum RecordError {
 impl RecordBody {
     /// Signs it.
     pub fn sign(self, identity: &Identity) -> FarmerRecord {
+        Verified::sign(self, identity).into_signed()
+    }
+}
+
+impl Body for RecordBody {
+    const DOMAIN: Domain = Domain::Record;
+    const MAX_BYTES: usize = RECORD_BODY_MAX_BYTES;
+
+    fn signer(&self) -> NodeId {
+        self.node
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
         let message = proto::RecordBody {
             version: 1,
             network: self.network.as_str().into(),
@@ -87,12 +97,11 @@ impl RecordBody {
             },
             seq: self.seq,
         };
-        let signed = identity.sign(Domain::Record, message.encode_to_vec().into());
-        FarmerRecord { body: self, signed }
+        message.encode_to_vec()
     }
 
-    fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        let message: proto::RecordBody = decode_canonical(bytes, RECORD_BODY_MAX_BYTES)?;
+    fn from_bytes(bytes: &Bytes) -> Result<Self, WireError> {
+        let message: proto::RecordBody = decode_canonical(bytes, Self::MAX_BYTES)?;
         check_version(message.version)?;
         let field = |field| WireError::Field { field };
         let addresses_fit = message.addresses.iter().all(|a| (1..=ADDRESS_MAX_BYTES).contains(&a.len()));
@@ -129,48 +138,18 @@ impl RecordBody {
 }
 
 impl FarmerRecord {
-    /// What it says, whether or not it is true.
-    pub fn body(&self) -> &RecordBody {
-        &self.body
-    }
-
     /// Checks that `node` signed it for `network`, and gives what it says.
     ///
     /// # Errors
     /// See [`RecordError`].
-    pub fn verify(&self, network: &NetworkName, node: NodeId) -> Result<&RecordBody, RecordError> {
-        if self.body.network != *network {
-            return Err(RecordError::Network { found: self.body.network.clone() });
+    pub fn verify(self, network: &NetworkName, node: NodeId) -> Result<RecordBody, RecordError> {
+        if self.body().network != *network {
+            return Err(RecordError::Network { found: self.body().network.clone() });
         }
-        if self.body.node != node {
-            return Err(RecordError::Node { found: self.body.node });
+        if self.body().node != node {
+            return Err(RecordError::Node { found: self.body().node });
         }
-        self.signed.verify(Domain::Record, node)?;
-        Ok(&self.body)
-    }
-
-    pub(crate) fn from_proto(signed: proto::Signed) -> Result<Self, WireError> {
-        check(signed.body.len() <= RECORD_BODY_MAX_BYTES, "record")?;
-        let signature = signed.signature[..].try_into().map_err(|_| WireError::Field { field: "signature" })?;
-        let signed = SignedBody { body: signed.body, signature };
-        Ok(Self { body: RecordBody::decode(&signed.body)?, signed })
-    }
-
-    pub(crate) fn to_proto(&self) -> proto::Signed {
-        self.signed.to_proto()
-    }
-
-    /// The stored form.
-    pub fn encode(&self) -> Bytes {
-        self.to_proto().encode_to_vec().into()
-    }
-
-    /// Reads the stored form.
-    ///
-    /// # Errors
-    /// When it is not the canonical encoding of a record.
-    pub fn decode(bytes: &Bytes) -> Result<Self, WireError> {
-        Self::from_proto(decode_canonical(bytes, 2 * RECORD_BODY_MAX_BYTES)?)
+        Ok(self.check_signature()?.into_body())
     }
 }
 

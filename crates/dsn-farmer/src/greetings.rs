@@ -37,7 +37,7 @@ impl Greetings {
         }
         let runs = self.0.entry(node).or_default();
         runs.retain(|(at, of)| is_shown(*at) && of.body().run != run);
-        let shown = runs.iter().map(|(_, of)| of.as_greeting().clone()).take(GREETINGS_MAX_PER_NODE).collect();
+        let shown = runs.iter().map(|(_, of)| of.as_signed().clone()).take(GREETINGS_MAX_PER_NODE).collect();
         runs.push((now, greeting));
         runs.sort_by_key(|(at, _)| Reverse(*at));
         runs.truncate(GREETINGS_MAX_PER_NODE);
@@ -78,8 +78,8 @@ mod tests {
         assert_eq!(greetings.hear(greeting(1, 1), 0), []);
         assert_eq!(greetings.hear(greeting(2, 2), 0), [], "of another node");
         assert_eq!(greetings.hear(greeting(1, 1), 1), [], "its own");
-        assert_eq!(greetings.hear(greeting(1, 2), 2), [greeting(1, 1).as_greeting().clone()]);
-        assert_eq!(greetings.hear(greeting(1, 1), SHOWN_SECS + 1), [greeting(1, 2).as_greeting().clone()]);
+        assert_eq!(greetings.hear(greeting(1, 2), 2), [greeting(1, 1).as_signed().clone()]);
+        assert_eq!(greetings.hear(greeting(1, 1), SHOWN_SECS + 1), [greeting(1, 2).as_signed().clone()]);
         assert_eq!(greetings.hear(greeting(1, 1), SHOWN_SECS + 2), [], "the other has been silent for too long");
         for run in 3..20 {
             assert!(greetings.hear(greeting(1, run), SHOWN_SECS + 3).len() <= GREETINGS_MAX_PER_NODE);

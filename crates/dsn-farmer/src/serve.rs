@@ -183,7 +183,7 @@ impl Farmer {
     }
 
     fn receipt(&self, holdings: &ChunkHoldings) -> Option<Receipt> {
-        self.sign_receipt(holdings).map(VerifiedReceipt::into_receipt)
+        self.sign_receipt(holdings).map(VerifiedReceipt::into_signed)
     }
 
     /// Its word for what it holds of a chunk; none when that is nothing.

@@ -46,7 +46,7 @@ impl Farmer {
                 nearest = self.nearest(&*network).await;
             }
             for node in nearest.clone() {
-                let request = Request::Greet(self.greeting(&twins).sign(&self.parts.identity).as_greeting().clone());
+                let request = Request::Greet(self.greeting(&twins).sign(&self.parts.identity).as_signed().clone());
                 let Ok(Response::Greeted(shown)) = network.request(node, request).await else {
                     nearest.remove(&node);
                     continue;

@@ -112,10 +112,10 @@ async fn leases_of_others_networks_and_the_future_are_refused() {
         (LeaseBody { issued: NOW + 86_400, ..body.clone() }, &owner),
         (body.clone(), &Identity::from_seed([5; 32])),
     ] {
-        let answer = setting.ask(Request::Renew(vec![body.sign(signer).into_lease()])).await;
+        let answer = setting.ask(Request::Renew(vec![body.sign(signer).into_signed()])).await;
         assert!(matches!(answer, Response::Refused(Refusal::Malformed)), "{answer:?}");
     }
-    let unbound = setting.ask(Request::Renew(vec![body.sign(&owner).into_lease()])).await;
+    let unbound = setting.ask(Request::Renew(vec![body.sign(&owner).into_signed()])).await;
     assert!(matches!(&unbound, Response::Renewed(covered) if covered == &[0]), "no commit, no claim: {unbound:?}");
 }
 
@@ -126,7 +126,7 @@ async fn greetings_are_shown_to_other_runs_of_the_same_node_and_not_taken_from_o
     let greeting = |node: &Identity, signer: &Identity, run, network: &NetworkName| {
         let (network, node, run) = (network.clone(), node.node_id(), RunId([run; 16]));
         let body = GreetingBody { network, node, run, started: NOW, addresses: vec![], heard: vec![] };
-        Request::Greet(body.sign(signer).as_greeting().clone())
+        Request::Greet(body.sign(signer).as_signed().clone())
     };
     let other = "other".parse().expect("a name");
     for false_one in [

@@ -43,18 +43,18 @@ fn receipts_that_do_not_count_are_dropped() {
     let changed = |change: fn(&mut ReceiptBody)| {
         let mut body = body(&alice);
         change(&mut body);
-        body.sign(&alice).into_receipt()
+        body.sign(&alice).into_signed()
     };
     let bad = [
-        ("forged", body(&alice).sign(&bob).into_receipt()),
+        ("forged", body(&alice).sign(&bob).into_signed()),
         ("other network", changed(|b| b.network = "other".parse().expect("valid"))),
-        ("other chunk", ReceiptBody { chunk: other, ..body(&alice) }.sign(&alice).into_receipt()),
+        ("other chunk", ReceiptBody { chunk: other, ..body(&alice) }.sign(&alice).into_signed()),
         ("expired", changed(|b| b.until = NonZeroU64::new(NOW - 1))),
         ("of the future", changed(|b| b.issued = NOW + CLOCK_SKEW_SECS + 1)),
     ];
     let good = body(&bob).sign(&bob);
     for (why, receipt) in bad {
-        let locator = Locator { descriptor: descriptor(), receipts: vec![receipt, good.as_receipt().clone()] };
+        let locator = Locator { descriptor: descriptor(), receipts: vec![receipt, good.as_signed().clone()] };
         let locator = Locator::decode(&locator.encode()).expect("well-formed");
         let verified = locator.verify(&testing::network(), NOW);
         assert_eq!(verified.holders().into_keys().collect::<Vec<_>>(), [bob.node_id()], "{why}");
@@ -64,7 +64,7 @@ fn receipts_that_do_not_count_are_dropped() {
 #[test]
 fn pieces_beyond_the_code_are_dropped() {
     let rep = Descriptor::new(Code::Rep, 5, &[Hash::of(b"copy")]);
-    let receipt = ReceiptBody { chunk: rep.id(), ..body(&farmer(1)) }.sign(&farmer(1)).into_receipt();
+    let receipt = ReceiptBody { chunk: rep.id(), ..body(&farmer(1)) }.sign(&farmer(1)).into_signed();
     let verified = Locator { descriptor: rep, receipts: vec![receipt] }.verify(&testing::network(), NOW);
     assert_eq!(verified.receipts().count(), 0, "a copy is piece 0");
 }
@@ -102,7 +102,7 @@ fn more_receipts_than_the_bound_drop_the_oldest() {
         assert!(locator.receipts().all(|r| r.body().issued > NOW - LOCATOR_MAX_RECEIPTS as u64));
         assert_eq!(Locator::decode(&locator.to_locator().encode()), Ok(locator.to_locator()));
     }
-    let receipts = receipts.iter().map(|r| r.as_receipt().clone()).collect();
+    let receipts = receipts.iter().map(|r| r.as_signed().clone()).collect();
     let over = Locator { descriptor: descriptor(), receipts };
     assert_eq!(Locator::decode(&over.encode()), Err(WireError::Field { field: "receipts" }));
 }

@@ -32,7 +32,7 @@ fn verify_changed(change: impl FnOnce(&mut ReceiptBody)) -> Result<VerifiedRecei
     let farmer = Identity::from_seed([1; 32]);
     let mut body = body(&farmer);
     change(&mut body);
-    verify(body.sign(&farmer).into_receipt())
+    verify(body.sign(&farmer).into_signed())
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn receipts_of_another_network_chunk_or_time_do_not_count() {
 fn every_end_that_can_be_signed_is_read_back_and_comes() {
     for until in [None, NonZeroU64::new(1), NonZeroU64::new(NOW), Some(NonZeroU64::MAX)] {
         let farmer = Identity::from_seed([1; 32]);
-        let receipt = ReceiptBody { until, ..body(&farmer) }.sign(&farmer).into_receipt();
+        let receipt = ReceiptBody { until, ..body(&farmer) }.sign(&farmer).into_signed();
         let read = Receipt::decode(&receipt.encode()).expect("ours");
         assert_eq!(read.body().until, until);
         assert_eq!(verify(read).is_ok(), until.is_none_or(|until| until.get() >= NOW), "{until:?}");
@@ -72,18 +72,18 @@ fn pieces_that_the_code_does_not_have_do_not_count() {
     let farmer = Identity::from_seed([1; 32]);
     let (network, chunk) = (testing::network(), descriptor().id());
     let context = ReceiptContext { network: &network, chunk, indices: IndexSet::below(1), now: NOW };
-    let receipt = body(&farmer).sign(&farmer).into_receipt();
+    let receipt = body(&farmer).sign(&farmer).into_signed();
     assert_eq!(receipt.verify(&context), Err(ReceiptError::Indices));
 }
 
 #[test]
 fn nobody_signs_for_another() {
     let (farmer, forger) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
-    let forged = body(&farmer).sign(&forger).into_receipt();
+    let forged = body(&farmer).sign(&forger).into_signed();
     assert_eq!(verify(forged), Err(ReceiptError::Signature(SignatureError { signer: farmer.node_id() })));
-    let bytes = body(&farmer).sign(&farmer).as_receipt().signed.body.clone();
+    let bytes = body(&farmer).sign(&farmer).as_signed().signed_body().body.clone();
     let for_a_record = farmer.sign(Domain::Record, bytes.clone());
-    let receipt = Receipt { body: ReceiptBody::decode(&bytes).expect("ours"), signed: for_a_record };
+    let receipt = Receipt::from_proto(for_a_record.to_proto()).expect("well-formed");
     assert!(matches!(verify(receipt), Err(ReceiptError::Signature(_))), "signed for another purpose");
 }
 
@@ -95,8 +95,8 @@ fn signed(message: &proto::ReceiptBody) -> Bytes {
 
 fn refused(change: impl FnOnce(&mut proto::ReceiptBody)) -> WireError {
     let receipt = body(&Identity::from_seed([1; 32])).sign(&Identity::from_seed([1; 32]));
-    let mut message = proto::ReceiptBody::decode(receipt.as_receipt().signed.body.clone()).expect("ours");
-    assert_eq!(signed(&message), receipt.as_receipt().encode());
+    let mut message = proto::ReceiptBody::decode(receipt.as_signed().signed_body().body.clone()).expect("ours");
+    assert_eq!(signed(&message), receipt.as_signed().encode());
     change(&mut message);
     Receipt::decode(&signed(&message)).expect_err("a malformed receipt")
 }
@@ -127,14 +127,14 @@ fn receipts() -> impl Strategy<Value = VerifiedReceipt> {
 proptest! {
     #[test]
     fn a_receipt_survives_its_encoding(receipt in receipts()) {
-        let decoded = Receipt::decode(&receipt.as_receipt().encode()).expect("ours");
-        prop_assert_eq!(&decoded, receipt.as_receipt());
+        let decoded = Receipt::decode(&receipt.as_signed().encode()).expect("ours");
+        prop_assert_eq!(&decoded, receipt.as_signed());
         prop_assert!(verify(decoded).is_ok());
     }
 
     #[test]
     fn bytes_that_come_close_decode_to_themselves_or_not_at_all(
-        bytes in testing::spoiled(receipts().prop_map(|r| r.as_receipt().encode())),
+        bytes in testing::spoiled(receipts().prop_map(|r| r.as_signed().encode())),
     ) {
         if let Ok(receipt) = Receipt::decode(&bytes) {
             prop_assert_eq!(receipt.encode(), bytes);
@@ -143,7 +143,7 @@ proptest! {
 
     #[test]
     fn a_flipped_bit_never_counts(receipt in receipts(), bit: prop::sample::Index) {
-        let flipped = testing::flipped(&receipt.as_receipt().encode(), bit);
+        let flipped = testing::flipped(&receipt.as_signed().encode(), bit);
         if let Ok(receipt) = Receipt::decode(&flipped) {
             prop_assert_eq!(receipt.encode(), flipped);
             prop_assert!(verify(receipt).is_err());

@@ -22,8 +22,8 @@ fn a_record_counts_for_its_network_and_its_node() {
     let (alice, bob) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
     let (network, other) = (testing::network(), "other".parse().expect("valid"));
     let record = body(&alice).sign(&alice);
-    assert_eq!(record.verify(&network, alice.node_id()), Ok(&body(&alice)));
-    assert_eq!(record.verify(&other, alice.node_id()), Err(RecordError::Network { found: network.clone() }));
+    assert_eq!(record.clone().verify(&network, alice.node_id()), Ok(body(&alice)));
+    assert_eq!(record.clone().verify(&other, alice.node_id()), Err(RecordError::Network { found: network.clone() }));
     assert_eq!(record.verify(&network, bob.node_id()), Err(RecordError::Node { found: alice.node_id() }));
     let forged = body(&alice).sign(&bob);
     let error = RecordError::Signature(SignatureError { signer: alice.node_id() });
@@ -43,7 +43,7 @@ fn the_address_is_the_first_that_starts_with_an_ip() {
 fn refused(change: impl FnOnce(&mut proto::RecordBody)) -> WireError {
     let identity = Identity::from_seed([1; 32]);
     let record = body(&identity).sign(&identity);
-    let mut message = proto::RecordBody::decode(record.signed.body.clone()).expect("ours");
+    let mut message = proto::RecordBody::decode(record.signed_body().body.clone()).expect("ours");
     change(&mut message);
     let signed = identity.sign(Domain::Record, message.encode_to_vec().into());
     FarmerRecord::decode(&signed.to_proto().encode_to_vec().into()).expect_err("a malformed record")
@@ -63,7 +63,7 @@ fn malformed_records_are_no_records() {
     assert_eq!(refused(|m| m.addresses = vec![Bytes::from_static(b"a"); 9]), field("addresses"));
     assert_eq!(refused(|m| m.addresses = vec![Bytes::new()]), field("addresses"));
     assert_eq!(refused(|m| m.addresses = vec![vec![1; 257].into()]), field("addresses"));
-    assert_eq!(refused(|m| m.addresses = vec![vec![1; 5000].into()]), field("record"));
+    assert_eq!(refused(|m| m.addresses = vec![vec![1; 5000].into()]), field("body"));
     assert!(matches!(FarmerRecord::decode(&vec![0; 8193].into()), Err(WireError::TooLong { .. })));
 }
 
@@ -88,7 +88,7 @@ proptest! {
     fn a_flipped_bit_never_counts(record in testing::record(), bit: prop::sample::Index) {
         let flipped = testing::flipped(&record.encode(), bit);
         if let Ok(other) = FarmerRecord::decode(&flipped) {
-            prop_assert!(other.verify(&testing::network(), record.body().node).is_err());
+            prop_assert!(other.clone().verify(&testing::network(), record.body().node).is_err());
             prop_assert_eq!(other.encode(), flipped);
         }
     }

@@ -58,7 +58,7 @@ fn lease() -> impl Strategy<Value = Lease> {
     (testing::farmer(), body).prop_map(|(owner, (root, issued, until))| {
         let network = testing::network();
         let body = LeaseBody { network, owner: owner.node_id(), root: Cid(root), issued, until };
-        body.sign(&owner).into_lease()
+        body.sign(&owner).into_signed()
     })
 }
 
@@ -87,7 +87,7 @@ fn locator() -> impl Strategy<Value = Locator> {
 }
 
 fn receipt() -> impl Strategy<Value = Receipt> {
-    testing::descriptor().prop_flat_map(|d| testing::receipt_for(&d).prop_map(VerifiedReceipt::into_receipt))
+    testing::descriptor().prop_flat_map(|d| testing::receipt_for(&d).prop_map(VerifiedReceipt::into_signed))
 }
 
 fn offered() -> impl Strategy<Value = OfferedChunk> {
@@ -112,7 +112,7 @@ fn greeting() -> impl Strategy<Value = Greeting> {
         let identity = Identity::from_seed([1; 32]);
         let (network, node, addresses) = (testing::network(), identity.node_id(), vec![Bytes::from_static(&[4, 1])]);
         let body = GreetingBody { network, node, run, started, addresses, heard };
-        body.sign(&identity).as_greeting().clone()
+        body.sign(&identity).as_signed().clone()
     })
 }
 

@@ -110,7 +110,7 @@ impl Leases {
     fn update(&mut self, lease: &VerifiedLease) {
         let known = self.terms.get(&claim(lease));
         if known.is_none_or(|known| known.body().issued <= lease.body().issued) {
-            self.terms.insert(claim(lease), lease.as_lease().clone());
+            self.terms.insert(claim(lease), lease.as_signed().clone());
         }
     }
 

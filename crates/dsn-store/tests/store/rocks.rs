@@ -50,7 +50,7 @@ async fn reopening_keeps_everything() {
     assert_eq!(store.piece(ids[0], 9).await, Ok(Some(a.pieces[9].bytes().clone())));
     assert_eq!(store.piece(ids[1], 0).await, Ok(Some(b.pieces[0].bytes().clone())));
     assert_eq!(store.locators(&ids).await, Ok(vec![Some(locator(&a, 7)), None]));
-    assert_eq!(store.leases(&ids).await, Ok(vec![vec![endless(1)[0].as_lease().clone()]; 2]));
+    assert_eq!(store.leases(&ids).await, Ok(vec![vec![endless(1)[0].as_signed().clone()]; 2]));
     assert!(store.last_seq() >= second[0].seq, "receipts issued anew have no lower number");
     assert_eq!(store.bind(PUT_1, ALICE, endless(1)).await, Ok(BoundChunks(2)), "bound before");
     assert_eq!(store.bind(PUT_2, ALICE, endless(2)).await, Ok(BoundChunks(2)), "provisional before");

@@ -50,7 +50,7 @@ fn small_lease() -> proto::Signed {
     let owner = crate::identity::Identity::from_seed([1; 32]);
     let root = Cid(ChunkId(Hash([6; 32])));
     let body = LeaseBody { network: testing::network(), owner: owner.node_id(), root, issued: 1, until: None };
-    body.sign(&owner).as_lease().to_proto()
+    body.sign(&owner).as_signed().to_proto()
 }
 
 fn owner() -> Option<proto::Owner> {
@@ -200,7 +200,7 @@ fn greetings_are_well_formed_and_not_too_many() {
     let identity = crate::identity::Identity::from_seed([1; 32]);
     let (network, node, run) = (testing::network(), identity.node_id(), RunId([1; 16]));
     let body = GreetingBody { network, node, run, started: 1, addresses: vec![], heard: vec![] };
-    let greeting = body.sign(&identity).as_greeting().to_proto();
+    let greeting = body.sign(&identity).as_signed().to_proto();
     assert!(read(Ask::Greet(greeting.clone())).is_ok());
     let greetings = vec![greeting; GREETINGS_MAX_PER_NODE + 1];
     assert_eq!(bad_answer(Answer::Greet(proto::GreetResponse { greetings })), field("greetings"));

@@ -56,7 +56,7 @@ impl Group<'_> {
             };
             let is_newest = known.is_none_or(|known| known <= issued);
             if is_newest && (have_claims || has_other(self.database, claim, &BTreeSet::new())?) {
-                self.batch.put_cf(self.database.meta(), claim.word_key(), lease.as_lease().encode());
+                self.batch.put_cf(self.database.meta(), claim.word_key(), lease.as_signed().encode());
                 self.words.insert(claim, issued);
             }
         }

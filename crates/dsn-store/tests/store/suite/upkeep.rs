@@ -101,7 +101,7 @@ async fn binding_gives_all_leases_and_counts_the_first(store: impl Upkeep) {
     assert_eq!(store.leases(&[]).await, Ok(vec![]));
     let found = store.leases(&[id(&chunk(3, 10)), id(&b)]).await.expect("leases");
     assert_eq!(found[0], []);
-    assert!(leases.iter().all(|lease| found[1].contains(lease.as_lease())), "as they were signed");
+    assert!(leases.iter().all(|lease| found[1].contains(lease.as_signed())), "as they were signed");
 }
 
 async fn no_leases_bind_nothing(store: impl Upkeep) {
