@@ -14,7 +14,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::liveness::Presences;
+use crate::state::Presences;
 
 /// Publications waiting; each is one request, and requests are bounded by the network adapter already.
 const QUEUE: usize = 256;

@@ -19,16 +19,16 @@ use dsn_core::{
 use tokio::sync::watch;
 
 use crate::{
-    counters::Counters,
     custodian::Custodian,
-    drain::Drain,
-    grants::Grants,
-    greetings::Greetings,
-    intents::Intents,
-    liveness::Presences,
     options::{Disk, FarmerOptions},
-    repairer::Queue,
-    scrubber::Damaged,
+    state::Counters,
+    state::Damaged,
+    state::Drain,
+    state::Grants,
+    state::Greetings,
+    state::Intents,
+    state::Presences,
+    state::Queue,
 };
 
 /// What a farmer is made of.

@@ -5,15 +5,10 @@
 //! only after it is.
 
 mod collector;
-mod counters;
 mod custodian;
-mod drain;
+mod drainer;
 mod farmer;
-mod grants;
-mod greetings;
-mod intents;
 mod leases;
-mod liveness;
 mod options;
 mod pages;
 mod patrol;
@@ -21,11 +16,12 @@ mod prove;
 mod repairer;
 mod scrubber;
 mod serve;
+mod state;
 mod status;
 mod twins;
 mod upkeep;
 
-pub use drain::Drain;
 pub use farmer::{Farmer, FarmerParts};
 pub use options::{Disk, FarmerOptions, UnlimitedDisk, UpkeepOptions};
+pub use state::Drain;
 pub use status::FarmerStatus;

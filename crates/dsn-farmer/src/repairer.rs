@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,12 +19,11 @@ use dsn_core::{
     repair::{Budget, Health, back_off_secs, intent_secs, standing, turn_secs},
     rpc::{Request, Response},
 };
-use tokio::sync::Notify;
 
-use crate::{counters::Counters, farmer::Farmer};
-
-/// Chunks that wait for repair. More than this are found again by the next patrol.
-const QUEUE_MAX: usize = 4096;
+use crate::{
+    farmer::Farmer,
+    state::{Counters, Pending},
+};
 
 /// Seconds for which a survey of the farmers is used.
 const SURVEY_SECS: u64 = 600;
@@ -34,75 +33,6 @@ const HOPELESS_SECS: u64 = 24 * 3600;
 
 /// Bytes that repair may move at once after a rest: a few full chunks.
 pub(crate) const BURST_BYTES: u64 = 256 * 1024 * 1024;
-
-/// A chunk that waits.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    health: Health,
-    rank: usize,
-    due: u64,
-    tries: u32,
-}
-
-/// The chunks that wait for repair.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    pending: Mutex<BTreeMap<ChunkId, Pending>>,
-    changed: Notify,
-}
-
-impl Queue {
-    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<ChunkId, Pending>) -> T) -> T {
-        work(&mut self.pending.lock().expect("no panic while locked"))
-    }
-
-    /// A chunk stands badly, seen by the custodian of this rank; it is due `wait` seconds after `now` unless it was
-    /// due before.
-    pub(crate) fn note(&self, chunk: ChunkId, health: Health, rank: usize, due: u64) {
-        let is_new = self.with(|pending| {
-            let room = pending.len() < QUEUE_MAX;
-            match pending.get_mut(&chunk) {
-                Some(known) => {
-                    let revived = known.health == Health::Unavailable && health != known.health;
-                    let sooner = health < known.health || revived;
-                    known.due = if sooner { known.due.min(due) } else { known.due };
-                    (known.health, known.rank) = (health, rank);
-                    sooner
-                }
-                None if room => {
-                    pending.insert(chunk, Pending { health, rank, due, tries: 0 });
-                    true
-                }
-                None => false,
-            }
-        });
-        if is_new {
-            self.changed.notify_one();
-        }
-    }
-
-    /// A chunk stands well.
-    pub(crate) fn clear(&self, chunk: ChunkId) {
-        self.with(|pending| pending.remove(&chunk));
-    }
-
-    /// Chunks that wait.
-    pub(crate) fn len(&self) -> usize {
-        self.with(|pending| pending.len())
-    }
-
-    fn next(&self) -> Option<(ChunkId, Pending)> {
-        self.with(|pending| pending.iter().map(|(c, p)| (*c, *p)).min_by_key(|(c, p)| (p.due, p.health, *c)))
-    }
-
-    fn put_off(&self, chunk: ChunkId, due: u64) {
-        self.with(|pending| {
-            if let Some(pending) = pending.get_mut(&chunk) {
-                (pending.due, pending.tries) = (due, pending.tries.saturating_add(1));
-            }
-        });
-    }
-}
 
 /// What came of looking at a chunk.
 enum Done {
@@ -149,7 +79,7 @@ impl Repairer {
                     self.serve(chunk, pending).await;
                 }
                 (_, wait) => {
-                    let changed = queue.changed.notified();
+                    let changed = queue.changed();
                     match wait {
                         Some(secs) => drop(tokio::time::timeout(Duration::from_secs(secs), changed).await),
                         None => changed.await,

@@ -2,11 +2,7 @@
 //! to the custodians, and computed anew from what others hold. Paced: it rests nine times as long as it reads, and never
 //! goes faster than its time demands. Pieces that a read finds damaged come here too.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dsn_client::Client;
 use dsn_core::{
@@ -20,42 +16,18 @@ use dsn_core::{
     redundancy::Class,
     rpc::PutId,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
-use crate::{counters::Counters, farmer::Farmer};
+use crate::{farmer::Farmer, state::Counters};
 
 /// Chunks read from the index in one go.
 const PAGE: usize = 64;
-
-/// Pieces that wait to be healed. More are found again by the scrubber.
-const DAMAGED_MAX: usize = 4096;
 
 /// It rests so many times as long as it reads.
 const REST_FACTOR: u32 = 9;
 
 /// The longest rest between two pieces.
 const REST_MAX: Duration = Duration::from_secs(12 * 3600);
-
-/// Pieces found damaged, which wait to be healed.
-#[derive(Debug, Default)]
-pub(crate) struct Damaged {
-    waiting: Mutex<BTreeSet<(ChunkId, u8)>>,
-    changed: Notify,
-}
-
-impl Damaged {
-    /// A piece is no longer what it was.
-    pub(crate) fn note(&self, chunk: ChunkId, index: u8) {
-        let mut waiting = self.waiting.lock().expect("no panic while locked");
-        if waiting.len() < DAMAGED_MAX && waiting.insert((chunk, index)) {
-            self.changed.notify_one();
-        }
-    }
-
-    fn take(&self) -> Option<(ChunkId, u8)> {
-        self.waiting.lock().expect("no panic while locked").pop_first()
-    }
-}
 
 /// Scrubs and heals.
 pub(crate) struct Scrubber {
@@ -71,7 +43,7 @@ impl Scrubber {
 
     async fn heal_all(&self) {
         loop {
-            let changed = self.farmer.damaged.changed.notified();
+            let changed = self.farmer.damaged.changed();
             match self.farmer.damaged.take() {
                 Some((chunk, index)) => self.heal(chunk, index).await,
                 None => changed.await,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dsn_core::{
     canary::{Bug, planted},
+    greeting::Greeting,
     hash::ChunkId,
     index_set::IndexSet,
     limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
@@ -17,9 +18,8 @@ use dsn_core::{
 };
 
 use crate::{
-    counters::Counters,
     farmer::Farmer,
-    grants::{Carried, Grant, Grants},
+    state::{Carried, Counters, Grant, Grants},
 };
 
 /// When no more leaves can be given, ask again after this long.
@@ -35,6 +35,13 @@ impl Farmer {
     pub(crate) fn storage(error: &StoreError) -> Refusal {
         tracing::warn!(%error, "the store failed");
         Refusal::Storage
+    }
+
+    /// Keeps a greeting, and shows those of the node's other runs.
+    pub(crate) fn greeted(&self, from: NodeId, greeting: Greeting) -> Served {
+        let greeting = greeting.verify(&self.parts.network_name, from).map_err(|_| Refusal::Malformed)?;
+        let now = self.parts.environment.unix_secs();
+        Ok(Response::Greeted(self.greetings.lock().expect("no panic while locked").hear(greeting, now)))
     }
 
     pub(crate) async fn locate(&self, chunks: &[ChunkId]) -> Served {

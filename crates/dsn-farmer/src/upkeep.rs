@@ -8,7 +8,7 @@ use dsn_core::{ports::Network, repair::Budget};
 
 use crate::{
     collector::Collector,
-    drain::Drainer,
+    drainer::Drainer,
     farmer::Farmer,
     patrol::Patrol,
     repairer::{BURST_BYTES, Repairer},
@@ -44,5 +44,13 @@ impl Farmer {
         let scrubber = Scrubber { farmer: Arc::clone(&self), client: Arc::clone(&client) };
         let collector = Collector { farmer: Arc::clone(&self), client, asked: BTreeMap::new() };
         tokio::join!(biased; patrol.run(), repairer.run(), scrubber.run(), drainer.run(), collector.run());
+    }
+
+    /// Takes over what it had seen when it was last stopped.
+    async fn recall(&self) {
+        match self.parts.store.notes().await {
+            Ok(notes) => self.liveness.with(|seen| seen.recall(&notes)),
+            Err(error) => tracing::warn!(%error, "what was seen of other farmers is lost"),
+        }
     }
 }

@@ -15,7 +15,7 @@ use dsn_core::{
 };
 
 use super::Patrol;
-use crate::{counters::Counters, farmer::random};
+use crate::{farmer::random, state::Counters};
 
 /// Slices of one audit. Ninety find a farmer that dropped one piece in twenty with 99 % (1 - 0.95^90).
 const SLICES: usize = 32;

@@ -7,10 +7,7 @@ use dsn_core::{
     greeting::{Greeting, VerifiedGreeting},
     limits::GREETINGS_MAX_PER_NODE,
     node_id::NodeId,
-    rpc::{Refusal, Response},
 };
-
-use crate::farmer::Farmer;
 
 /// Nodes whose greetings are kept; each farmer greets three others. A crowd that fills it costs others only this one
 /// witness of three.
@@ -26,7 +23,7 @@ pub(crate) struct Greetings(BTreeMap<NodeId, Vec<(u64, VerifiedGreeting)>>);
 
 impl Greetings {
     /// A node greets at `now`. Gives the latest greetings of its other runs.
-    fn hear(&mut self, greeting: VerifiedGreeting, now: u64) -> Vec<Greeting> {
+    pub(crate) fn hear(&mut self, greeting: VerifiedGreeting, now: u64) -> Vec<Greeting> {
         let (node, run) = (greeting.body().node, greeting.body().run);
         let is_shown = |at: u64| at.saturating_add(SHOWN_SECS) > now;
         if self.0.len() >= NODES_MAX && !self.0.contains_key(&node) {
@@ -42,15 +39,6 @@ impl Greetings {
         runs.sort_by_key(|(at, _)| Reverse(*at));
         runs.truncate(GREETINGS_MAX_PER_NODE);
         shown
-    }
-}
-
-impl Farmer {
-    /// Keeps a greeting, and shows those of the node's other runs.
-    pub(crate) fn greeted(&self, from: NodeId, greeting: Greeting) -> Result<Response, Refusal> {
-        let greeting = greeting.verify(&self.parts.network_name, from).map_err(|_| Refusal::Malformed)?;
-        let now = self.parts.environment.unix_secs();
-        Ok(Response::Greeted(self.greetings.lock().expect("no panic while locked").hear(greeting, now)))
     }
 }
 

@@ -6,8 +6,6 @@ use std::{collections::BTreeSet, sync::Mutex};
 use dsn_core::{liveness::Liveness, node_id::NodeId};
 use tokio::sync::Notify;
 
-use crate::farmer::Farmer;
-
 /// The observations of one farmer.
 #[derive(Debug)]
 pub(crate) struct Presences {
@@ -40,15 +38,5 @@ impl Presences {
     pub(crate) async fn back(&self) -> BTreeSet<NodeId> {
         self.is_back.notified().await;
         std::mem::take(&mut self.back.lock().expect("no panic while locked"))
-    }
-}
-
-impl Farmer {
-    /// Takes over what it had seen when it was last stopped.
-    pub(crate) async fn recall(&self) {
-        match self.parts.store.notes().await {
-            Ok(notes) => self.liveness.with(|seen| seen.recall(&notes)),
-            Err(error) => tracing::warn!(%error, "what was seen of other farmers is lost"),
-        }
     }
 }
