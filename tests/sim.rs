@@ -259,3 +259,23 @@ fn a_holder_that_missed_that_a_file_was_given_up_hears_it_from_the_others() {
         }
     });
 }
+
+/// The owner repeats that a file is given up; a farmer whose clock is slow must not begin its time in the trash anew with
+/// each word.
+#[test]
+fn a_slow_clock_does_not_keep_what_is_given_up_day_after_day() {
+    run(async {
+        let mut world = World::new(1, 12, 1 << 30, Link::default());
+        let slow = world.farmers()[3];
+        world.skew(slow, -3000);
+        let client = world.client(ClientOptions::default());
+        let mut input = MemoryInput::new(vec![7; 1000].into());
+        let cid = client.put(&mut input, PutOptions::default(), &NoProgress).await.expect("nothing fails here").cid;
+        for _ in 0..10 {
+            sleep(Duration::from_secs(24 * 3600)).await;
+            // In the end nobody has the file any more from whom it could be read.
+            let _said = client.keep_file(cid, Keep::NoLonger).await;
+        }
+        assert!(world.listed(slow).is_empty(), "its clock is slow, and it still holds it");
+    });
+}

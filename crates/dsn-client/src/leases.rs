@@ -33,6 +33,10 @@ const TRIES: usize = 3;
 /// Holders asked for a chunk's leases at once. Any that has one will do; three survive a forgetful one.
 const LEASE_WAVE: usize = 3;
 
+/// The end of a lease that gives a file up: ended by every clock. With an end of now, a farmer whose clock is slow would
+/// take the file out of the trash for a while, each time it hears of it.
+const LONG_AGO: u64 = 1;
+
 /// Farmers told at once.
 const TOLD_AT_ONCE: usize = 16;
 
@@ -117,7 +121,7 @@ impl Client {
         }
         let lease = match keep {
             Keep::For(time) => self.lease(cid, Some(time)),
-            Keep::NoLonger => self.lease(cid, Some(Duration::ZERO)),
+            Keep::NoLonger => self.lease_until(cid, Some(LONG_AGO)),
         };
         let farmers = holders.len();
         let told = stream::iter(holders).map(|farmer| self.renew_at(farmer, lease.as_signed().clone(), &context.dog));
@@ -133,8 +137,11 @@ impl Client {
 
     /// This owner's word how long a file is to be kept, from now on.
     pub(crate) fn lease(&self, root: Cid, ttl: Option<Duration>) -> VerifiedLease {
+        self.lease_until(root, ttl.map(|ttl| self.now().saturating_add(ttl.as_secs())))
+    }
+
+    fn lease_until(&self, root: Cid, until: Option<u64>) -> VerifiedLease {
         let (network, owner, issued) = (self.parts.network_name.clone(), self.parts.owner.node_id(), self.now());
-        let until = ttl.map(|ttl| issued.saturating_add(ttl.as_secs()));
         LeaseBody { network, owner, root, issued, until }.sign(&self.parts.owner)
     }
 

@@ -14,8 +14,8 @@ use crate::{checks::unwritten_receipts, fault::Lie, violation::Violation};
 /// Farmers and chunks that may be without a lease for hours: a commit was lost, and they ask again within a day.
 const UNLEASED_MAX: usize = 8;
 
-/// Hours after which a liar is found out by audits.
-const FOUND_OUT_AFTER: u64 = 96;
+/// Hours after which a liar is found out: an audit every two hours comes round to it in eight days.
+const FOUND_OUT_AFTER: u64 = 240;
 
 /// From so many farmers on a cut does not leave a side that must repair at once.
 const LARGE_FARMERS: usize = 100;
