@@ -49,7 +49,7 @@ const CALM_HOURS: u64 = 12;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// Many are away, for less than the grace.
+    /// Many go away one after the other, for less than the grace.
     Absence,
     /// Many are away at once, for less than the grace and the brake.
     Outage,
@@ -92,12 +92,12 @@ pub async fn try_out(trial: Trial, seed: u64) -> Vec<Violation> {
     sleep(HOUR * u32::try_from(CALM_HOURS).expect("few")).await;
     match trial {
         Trial::Absence => {
-            let hours = court.rng.random_range(2..20);
-            court.be_away(hours).await;
+            let hours = court.rng.random_range(2..14);
+            court.be_away(hours, HOUR / 2).await;
         }
         Trial::Outage => {
             let hours = court.rng.random_range(30..44);
-            court.be_away(hours).await;
+            court.be_away(hours, Duration::ZERO).await;
         }
         Trial::Departure => court.depart().await,
         Trial::Wipe => court.wipe().await,
@@ -133,12 +133,14 @@ impl Court {
         }
     }
 
-    /// Many stop at once and come back later: nothing is moved for it, and in the end nothing waits for repair.
-    async fn be_away(&mut self, hours: u64) {
+    /// Many stop, so long after each other, and come back later: nothing is moved for it, and in the end nothing waits for
+    /// repair.
+    async fn be_away(&mut self, hours: u64, apart: Duration) {
         let away = self.draw(MANY);
         let before = held_by(&self.world, self.world.farmers());
         for node in &away {
             self.world.crash(*node);
+            sleep(apart).await;
         }
         self.pass(hours).await;
         for node in &away {
