@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
-use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, input::MemoryInput, output::MemoryOutput};
+use dsn_client::{ClientOptions, Keep, NoProgress, PutOptions, Safety, input::MemoryInput, output::MemoryOutput};
 use dsn_core::{
+    descriptor::Code,
     hash::ChunkId,
     limits::CUSTODIANS,
     node_id::{Places, Position},
+    redundancy::{Class, target},
 };
 use dsn_farmer::UpkeepOptions;
 use dsn_sim::{
@@ -277,5 +279,25 @@ fn a_slow_clock_does_not_keep_what_is_given_up_day_after_day() {
             let _said = client.keep_file(cid, Keep::NoLonger).await;
         }
         assert!(world.listed(slow).is_empty(), "its clock is slow, and it still holds it");
+    });
+}
+
+/// Nobody else's receipt says how safe the file was to be.
+#[test]
+fn a_drained_farmer_that_alone_holds_a_file_hands_it_on_at_its_redundancy() {
+    run(async {
+        let mut world = World::new(1, 1, 1 << 30, Link::default());
+        let alone = world.farmers()[0];
+        let client = world.client(ClientOptions::default());
+        let put = PutOptions { class: Class::High, safety: Safety::Waived, ..PutOptions::default() };
+        client.put(&mut MemoryInput::new(vec![7; 1000].into()), put, &NoProgress).await.expect("nothing fails here");
+        for _ in 0..50 {
+            world.add_farmer(1 << 30);
+        }
+        world.drain(alone);
+        sleep(Duration::from_secs(3600)).await;
+        let others = world.farmers().into_iter().filter(|node| *node != alone);
+        let copies = others.filter(|node| !world.on_disk(*node).is_empty()).count();
+        assert_eq!(copies, target(Code::Rep, Class::High, 50).place);
     });
 }

@@ -65,7 +65,7 @@ impl Words {
     fn missed(&self) -> BTreeMap<NodeId, Vec<Lease>> {
         let mut missed: BTreeMap<NodeId, Vec<Lease>> = BTreeMap::new();
         for (node, said) in &self.said {
-            let newest = self.newest.get(&(said.owner, said.root)).filter(|newest| !said.supersedes(newest.body()));
+            let newest = self.newest.get(&(said.owner, said.root)).filter(|newest| newest.body().issued > said.issued);
             if let Some(newest) = newest {
                 missed.entry(*node).or_default().push(newest.as_signed().clone());
             }
@@ -219,5 +219,31 @@ impl Client {
         let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };
         let told = stream::iter(holders).map(|farmer| self.commit_at(farmer, commit.clone(), &context.dog));
         let _confirmed: Vec<bool> = told.buffer_unordered(TOLD_AT_ONCE).collect().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dsn_core::{hash::Hash, identity::Identity, network_name::NetworkName};
+
+    use super::*;
+
+    /// Which of two words of one second a farmer goes by is the farmer's choice: telling it the other one could bring back
+    /// what was given up.
+    #[test]
+    fn only_who_said_a_word_of_an_earlier_second_is_told_the_newest() {
+        let owner = Identity::from_seed([1; 32]);
+        let root = Cid(ChunkId(Hash::of(b"root")));
+        let network: NetworkName = "test".parse().expect("a valid name");
+        let said_by = |farmer: u8| Identity::from_seed([farmer; 32]).node_id();
+        let word = |issued, until| {
+            LeaseBody { network: network.clone(), owner: owner.node_id(), root, issued, until }.sign(&owner)
+        };
+        let mut words = Words::default();
+        words.hear(Some(said_by(2)), word(10, None));
+        words.hear(Some(said_by(3)), word(11, Some(LONG_AGO)));
+        words.hear(Some(said_by(4)), word(11, None));
+        let missed = words.missed();
+        assert_eq!(missed.into_keys().collect::<Vec<_>>(), [said_by(2)]);
     }
 }

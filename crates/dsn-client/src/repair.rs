@@ -21,6 +21,7 @@ use dsn_core::{
     node_id::NodeId,
     piece::VerifiedPiece,
     ports::{NetworkError, compute},
+    redundancy::Class,
     repair::{Standing, standing},
     rpc::{OwnerProof, PutId},
 };
@@ -50,6 +51,8 @@ pub struct Survey {
 pub struct Ailing {
     /// Its descriptor, and the receipts of those who may hold pieces.
     pub locator: VerifiedLocator,
+    /// How safe it is to be, which those who may hold pieces alone need not know.
+    pub class: Class,
     /// The pieces that count as held.
     pub held: BTreeMap<NodeId, IndexSet>,
 }
@@ -158,7 +161,7 @@ impl Client {
         let context = self.repair_context(ailing, survey, holder);
         let descriptor = ailing.locator.descriptor();
         let pieces = PieceSet::new(descriptor.clone(), pieces);
-        let class = context.options.class;
+        let class = ailing.class;
         let mut placement = Placement::new(descriptor.clone(), class, pieces.indices(), ailing.held.clone());
         let hand_off = async {
             let sent = self.place_all(&context, &pieces, &mut placement).await;
@@ -173,13 +176,12 @@ impl Client {
     }
 
     fn repair_context(&self, ailing: &Ailing, survey: &Survey, repairer: &Identity) -> PutContext<'static> {
-        let class = ailing.locator.class().unwrap_or_default();
         let mut put_id = PutId([0; 16]);
         self.parts.environment.fill_random(&mut put_id.0);
         PutContext {
             put_id,
             owner: OwnerProof::sign(repairer, put_id, self.network().local_id()),
-            options: PutOptions { class, safety: Safety::Waived, ..PutOptions::default() },
+            options: PutOptions { class: ailing.class, safety: Safety::Waived, ..PutOptions::default() },
             directory: Arc::clone(&survey.directory),
             offers: Batcher::new(OFFER_MAX_CHUNKS),
             progress: &NoProgress,
@@ -188,8 +190,8 @@ impl Client {
     }
 
     async fn repair_guarded(&self, context: &PutContext<'_>, ailing: &Ailing) -> Result<Repaired, RepairError> {
-        let Ailing { locator, held } = ailing;
-        let (chunk, class) = (locator.chunk(), context.options.class);
+        let Ailing { locator, class, held } = ailing;
+        let (chunk, class) = (locator.chunk(), *class);
         let descriptor = locator.descriptor();
         // Before anything is fetched: is there room, and does anybody want the chunk?
         let mut placement = Placement::new(descriptor.clone(), class, descriptor.all_indices(), held.clone());

@@ -83,13 +83,13 @@ impl Client {
             Err(error) => return Err(error.into()),
         };
         let held = self.holders_now(&locator, survey).await;
-        let class = locator.class().unwrap_or_default();
+        let class = locator.class();
         let is_whole = |standing: Standing| standing.live >= standing.target.place;
         if is_whole(standing(code, class, survey.with_room(), held.values().copied())) {
             return Ok(Outcome::Whole);
         }
         locator.retain(|node| held.contains_key(&node));
-        match self.repair(&Ailing { locator, held }, survey, repairer).await {
+        match self.repair(&Ailing { locator, class, held }, survey, repairer).await {
             Ok(done) => Ok(Outcome::Repaired {
                 placed: done.placed,
                 moved_bytes: done.moved_bytes,

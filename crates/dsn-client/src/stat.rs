@@ -146,7 +146,7 @@ impl Client {
         });
         let held: BTreeMap<NodeId, IndexSet> = futures::future::join_all(asked).await.into_iter().collect();
         context.dog.feed();
-        let class = locator.class().unwrap_or_default();
+        let class = locator.class();
         let Standing { health, live, target } = standing(wanted.code, class, farmers, held.values().copied());
         Ok(ChunkState {
             code: wanted.code,

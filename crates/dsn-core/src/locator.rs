@@ -156,9 +156,9 @@ impl VerifiedLocator {
         self.receipts.iter().map(|(farmer, receipt)| (*farmer, receipt.body().indices)).collect()
     }
 
-    /// The highest class any receipt asks for.
-    pub fn class(&self) -> Option<Class> {
-        self.receipts.values().map(|r| r.body().class).max()
+    /// The highest class any receipt asks for; the usual one without receipts.
+    pub fn class(&self) -> Class {
+        self.receipts.values().map(|r| r.body().class).max().unwrap_or_default()
     }
 
     /// Adds a receipt unless a newer one of that farmer is known; says whether anything changed. A receipt for another

@@ -9,6 +9,7 @@ use dsn_core::{
     hash::ChunkId,
     lease::VerifiedLease,
     limits::LEASES_MAX_PER_CHUNK,
+    locator::VerifiedLocator,
     piece::Piece,
     ports::{StoreError, StoredChunk},
     repair::standing,
@@ -140,7 +141,9 @@ impl Drainer {
     /// Gives the others what they lack of a chunk. Says how many bytes were sent; none when they have no room.
     async fn move_off(&self, chunk: &StoredChunk, survey: &Survey) -> Result<Option<u64>, StoreError> {
         let id = chunk.descriptor.id();
-        let Some(locator) = self.client.find_locator(&chunk.descriptor).await else { return Ok(None) };
+        // Where the network has grown, its new custodians may not have heard of the chunk yet.
+        let found = self.client.find_locator(&chunk.descriptor).await;
+        let locator = found.unwrap_or_else(|| VerifiedLocator::new(chunk.descriptor.clone()));
         let me = self.farmer.parts.identity.node_id();
         let mut held = self.client.holders_now(&locator, survey).await;
         held.remove(&me);
@@ -160,7 +163,7 @@ impl Drainer {
                 pieces.extend((Piece { index, bytes }).verify(&chunk.descriptor));
             }
         }
-        let ailing = Ailing { locator: others, held };
+        let ailing = Ailing { locator: others, class: chunk.class, held };
         match self.client.hand_off(&ailing, pieces, leases, survey, &self.farmer.parts.identity).await {
             Ok(sent) => Ok(Some(sent)),
             // Not all that is missing lies here: what is left is a repair, and computed.

@@ -21,14 +21,7 @@ use tokio::sync::watch;
 use crate::{
     custodian::Custodian,
     options::{Disk, FarmerOptions},
-    state::Counters,
-    state::Damaged,
-    state::Drain,
-    state::Grants,
-    state::Greetings,
-    state::Intents,
-    state::Presences,
-    state::Queue,
+    state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Presences, Queue},
 };
 
 /// What a farmer is made of.

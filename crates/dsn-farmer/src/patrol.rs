@@ -22,18 +22,14 @@ use dsn_core::{
     locator::{Locator, VerifiedLocator},
     node_id::{NodeId, Places, Position},
     ports::{Network, Snapshot, StoreError},
-    redundancy::Class,
-    repair::{Health, standing},
+    repair::{Health, standing, turn_secs},
     rpc::{Request, Response},
 };
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 
 use self::{audits::Sample, handover::Handover};
-use crate::{
-    farmer::{Farmer, random},
-    repairer::due,
-};
+use crate::farmer::{Farmer, random};
 
 /// Locators looked at in one go.
 const PAGE: usize = 256;
@@ -191,7 +187,7 @@ impl Patrol {
         let locator = locator.kept(round.now);
         self.watch(&locator, rank, round);
         let held = self.farmer.liveness.with(|seen| seen.holders(&locator, round.now));
-        let class = locator.class().unwrap_or(Class::Normal);
+        let class = locator.class();
         let standing = standing(locator.descriptor().code(), class, round.farmers, held.into_values());
         let is_left = (planted(Bug::RootsUnrepaired) && locator.descriptor().code() == Code::Rep)
             || (planted(Bug::RepairLate) && standing.health == Health::Repairing);
@@ -200,7 +196,7 @@ impl Patrol {
         }
         let grace_secs = self.farmer.options.upkeep.absent_grace_secs;
         let jitter = random(&*self.farmer.parts.environment) % 1001;
-        let due = due(standing.health, rank, grace_secs, round.now, jitter);
+        let due = round.now.saturating_add(turn_secs(standing.health, rank, grace_secs, jitter));
         self.farmer.repairs.note(chunk, standing.health, rank, due);
     }
 

@@ -15,8 +15,7 @@ use dsn_core::{
     locator::VerifiedLocator,
     node_id::{NodeId, Position},
     ports::Network,
-    redundancy::Class,
-    repair::{Budget, Health, back_off_secs, intent_secs, standing, turn_secs},
+    repair::{Budget, Health, back_off_secs, intent_secs, standing},
     rpc::{Request, Response},
 };
 
@@ -143,7 +142,9 @@ impl Repairer {
         if !self.announce(chunk, pending.rank).await {
             return Done::At(now + believed);
         }
-        self.repair(Ailing { locator: only(locator, &held), held }, &survey).await
+        let class = locator.class();
+        locator.retain(|node| held.contains_key(&node));
+        self.repair(Ailing { locator, class, held }, &survey).await
     }
 
     /// The farmers there are, asked anew when that was long ago, without those that are not to be trusted.
@@ -183,7 +184,7 @@ impl Repairer {
             seen.there(nodes, now)
         });
         held.retain(|_, set| !set.is_empty());
-        let class = locator.class().unwrap_or(Class::Normal);
+        let class = locator.class();
         let health = standing(locator.descriptor().code(), class, farmers, counted).health;
         Seen { held, health, in_doubt }
     }
@@ -223,15 +224,4 @@ impl Repairer {
             }
         }
     }
-}
-
-/// The locator with the receipts of those who hold pieces.
-fn only(mut locator: VerifiedLocator, held: &BTreeMap<NodeId, IndexSet>) -> VerifiedLocator {
-    locator.retain(|node| held.contains_key(&node));
-    locator
-}
-
-/// When a chunk of this health is this custodian's to repair, seen at `now`.
-pub(crate) fn due(health: Health, rank: usize, grace_secs: u64, now: u64, jitter: u64) -> u64 {
-    now.saturating_add(turn_secs(health, rank, grace_secs, jitter))
 }

@@ -14,6 +14,7 @@ use dsn_core::{
     locator::VerifiedLocator,
     manifest::{ChunkList, Manifest},
     piece::{Piece, VerifiedPiece},
+    redundancy::Class,
 };
 
 use crate::world::World;
@@ -46,6 +47,6 @@ async fn give(
     descriptor: Descriptor,
     pieces: Vec<VerifiedPiece>,
 ) -> Option<u64> {
-    let new = Ailing { locator: VerifiedLocator::new(descriptor), held: BTreeMap::new() };
+    let new = Ailing { locator: VerifiedLocator::new(descriptor), class: Class::Normal, held: BTreeMap::new() };
     client.hand_off(&new, pieces, Vec::new(), survey, world.uploader()).await.ok()
 }

@@ -161,6 +161,13 @@ impl World {
         }
     }
 
+    /// The farmer is told to move everything off.
+    pub fn drain(&self, id: NodeId) {
+        if let Some(running) = self.farmers.get(&id).and_then(|farmer| farmer.running.as_ref()) {
+            running.farmer.drain();
+        }
+    }
+
     /// The farmer stops at once; its disk stays.
     pub fn crash(&mut self, id: NodeId) {
         self.stop(id, Fault::Crash);
