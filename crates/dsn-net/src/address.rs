@@ -15,6 +15,16 @@ use crate::{
 /// Addresses kept of one node. Two transports on four interfaces; more is somebody filling our memory.
 pub(crate) const ADDRESSES_MAX_PER_NODE: usize = 8;
 
+/// How an address leads to a node, the best way first: bulk over QUIC costs twice the CPU of TCP, WebSocket is for where
+/// nothing else comes through, and a circuit is somebody else's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    Tcp,
+    Quic,
+    WebSocket,
+    Circuit,
+}
+
 /// Whether a text is an address that a node can listen on or dial.
 ///
 /// # Errors
@@ -37,12 +47,16 @@ pub fn address_to_text(bytes: &Bytes) -> Option<String> {
     Multiaddr::try_from(bytes.to_vec()).ok().map(|address| address.to_string())
 }
 
-/// Parses an address; only TCP and QUIC ones are any use.
+/// Parses an address of a kind that is any use.
 pub(crate) fn parse(text: &str) -> Result<Multiaddr, NetError> {
     let bad = |reason| NetError::BadAddress { address: text.chars().take(200).collect(), reason };
     let address: Multiaddr = text.parse().map_err(|_| bad("it is not a multiaddr such as /ip4/192.0.2.7/tcp/4100"))?;
-    if !is_dialable(&split(&address).0) {
-        return Err(bad("only /tcp/PORT and /udp/PORT/quic-v1 on an IP address or a DNS name are supported"));
+    let bare = split(&address).0;
+    if way(&bare).is_none() && !is_dnsaddr(&bare) {
+        return Err(bad(
+            "only /tcp/PORT, /tcp/PORT/ws, /udp/PORT/quic-v1 on an IP address or a DNS name, /dnsaddr/NAME \
+                        and circuits through a relay are supported",
+        ));
     }
     if matches!(address.iter().last(), Some(Protocol::P2p(peer)) if node_id(&peer).is_none()) {
         return Err(bad("the node's id is not that of an Ed25519 key"));
@@ -64,22 +78,34 @@ pub(crate) fn with_id(address: &Multiaddr, node: &NodeId) -> String {
     split(address).0.with(Protocol::P2p(peer_id(node))).to_string()
 }
 
-/// Host and transport exactly, nothing before or after: no relays, no web sockets.
-fn is_dialable(address: &Multiaddr) -> bool {
+/// How the address leads to a node; none for one that is not exactly host and transport, or those of a relay and the
+/// circuit.
+pub(crate) fn way(address: &Multiaddr) -> Option<Way> {
+    use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, P2p, P2pCircuit, QuicV1, Tcp, Tls, Udp, Ws, Wss};
     let parts: Vec<_> = address.iter().collect();
-    let host = |part: &Protocol<'_>| {
-        use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6};
-        matches!(part, Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_))
+    let direct = |parts: &[Protocol<'_>]| {
+        let way = match parts {
+            [_, Tcp(_)] => Way::Tcp,
+            [_, Udp(_), QuicV1] => Way::Quic,
+            [_, Tcp(_), Ws(_) | Wss(_)] | [_, Tcp(_), Tls, Ws(_)] => Way::WebSocket,
+            _ => return None,
+        };
+        matches!(parts[0], Ip4(_) | Ip6(_) | Dns(_) | Dns4(_) | Dns6(_)).then_some(way)
     };
     match &parts[..] {
-        [first, Protocol::Tcp(_)] | [first, Protocol::Udp(_), Protocol::QuicV1] => host(first),
-        _ => false,
+        [relay @ .., P2p(_), P2pCircuit] => direct(relay).map(|_| Way::Circuit),
+        parts => direct(parts),
     }
 }
 
-/// Whether it is a TCP address.
-pub(crate) fn is_tcp(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Tcp(_)))
+/// Whether it leads through somebody else.
+pub(crate) fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
+}
+
+/// Whether it is a name whose addresses are looked up; only for addresses that a person has given.
+fn is_dnsaddr(address: &Multiaddr) -> bool {
+    matches!(address.iter().collect::<Vec<_>>()[..], [Protocol::Dnsaddr(_)])
 }
 
 fn ip(address: &Multiaddr) -> Option<IpAddr> {
@@ -108,20 +134,16 @@ pub(crate) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip(address)?, port)).filter(|_| port != 0)
 }
 
-fn is_loopback(address: &Multiaddr) -> bool {
-    ip(address).is_some_and(|ip| ip.is_loopback())
-}
-
 /// Whether packets could be sent there at all.
 pub(crate) fn is_routable(address: &Multiaddr) -> bool {
     let port = address.iter().any(|part| matches!(part, Protocol::Tcp(1..) | Protocol::Udp(1..)));
     let broadcast = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     let nowhere = ip(address).is_some_and(|ip| ip.is_unspecified() || ip.is_multicast() || broadcast(ip));
-    port && is_dialable(address) && !nowhere
+    port && way(address).is_some() && !nowhere
 }
 
-/// Of the addresses a node says it has, those worth keeping: routable, not ours, loopback ones only from a neighbour.
-/// At most [`ADDRESSES_MAX_PER_NODE`], TCP first.
+/// Of the addresses a node says it has, those worth keeping: routable, not ours, local ones only from a neighbour. At most
+/// [`ADDRESSES_MAX_PER_NODE`], the best way first.
 pub(crate) fn accept<'a>(
     named: impl IntoIterator<Item = &'a Multiaddr>,
     owner: &NodeId,
@@ -132,22 +154,20 @@ pub(crate) fn accept<'a>(
     for address in named {
         let (bare, id) = split(address);
         let foreign = id.is_some_and(|id| id != *owner) || ours.contains(&bare);
-        let stray = is_loopback(&bare) && !is_local(heard_from);
+        let stray = is_local(&bare) && (is_circuit(heard_from) || !is_local(heard_from));
         if !foreign && !stray && is_routable(&bare) && !kept.contains(&bare) {
             kept.push(bare);
         }
     }
-    kept.sort_by_key(|address| !is_tcp(address));
+    kept.sort_by_key(way);
     kept.truncate(ADDRESSES_MAX_PER_NODE);
     kept
 }
 
-/// What to dial of a node's addresses: TCP ones alone when there are any, since a bulk transfer over QUIC costs twice the
-/// CPU and dialling both at once gives two connections.
-pub(crate) fn prefer_tcp(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-    if addresses.iter().any(is_tcp) {
-        addresses.retain(is_tcp);
-    }
+/// What to dial of a node's addresses: those of the best way alone, since dialling two ways at once gives two connections.
+pub(crate) fn best_way(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    let best = addresses.iter().filter_map(way).min();
+    addresses.retain(|address| way(address) == best);
     addresses.truncate(ADDRESSES_MAX_PER_NODE);
     addresses
 }
@@ -165,11 +185,23 @@ mod tests {
         for text in ["", "127.0.0.1:80", "/ip4/1.2.3.4", "/ip4/1.2.3.4/tcp/70000", "/ip4/1.2.3.4/udp/5", "/unix/a/b"] {
             assert!(matches!(check_address(text), Err(NetError::BadAddress { .. })), "{text}");
         }
-        for text in ["/ip4/1.2.3.4/tcp/5", "/ip6/::1/udp/5/quic-v1", "/dns4/example.net/tcp/4100", "/ip4/0.0.0.0/tcp/0"]
-        {
+        let id = NodeId([3; 32]);
+        for text in [
+            "/ip4/1.2.3.4/tcp/5",
+            "/ip6/::1/udp/5/quic-v1",
+            "/dns4/example.net/tcp/4100",
+            "/ip4/0.0.0.0/tcp/0",
+            "/ip4/1.2.3.4/tcp/5/ws",
+            "/dns/example.net/tcp/443/wss",
+            "/dnsaddr/example.net",
+            &format!("/dnsaddr/example.net/p2p/{id}"),
+            &format!("/ip4/1.2.3.4/udp/5/quic-v1/p2p/{id}/p2p-circuit"),
+        ] {
             assert!(check_address(text).is_ok(), "{text}");
         }
-        let id = NodeId([3; 32]);
+        for text in ["/ip4/1.2.3.4/tcp/5/p2p-circuit", "/p2p-circuit", &format!("/dnsaddr/a/p2p/{id}/p2p-circuit")] {
+            assert!(check_address(text).is_err(), "{text}");
+        }
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{id}")).is_ok());
         let foreign = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{foreign}")).is_err());
@@ -203,14 +235,20 @@ mod tests {
         assert_eq!(far, addresses(&["/ip4/8.8.8.8/tcp/1", "/ip4/8.8.8.8/udp/1/quic-v1"]));
         let near = accept(&named, &owner, &"/ip4/127.0.0.1/tcp/9".parse().unwrap(), &ours);
         assert!(near.contains(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()));
+        let lan = addresses(&["/ip4/192.168.1.2/tcp/1", "/ip6/fd00::1/tcp/1"]);
+        assert_eq!(accept(&lan, &owner, &"/ip4/8.8.8.8/tcp/1".parse().unwrap(), &[]), [], "another's LAN");
+        assert_eq!(accept(&lan, &owner, &"/ip4/192.168.1.3/tcp/9".parse().unwrap(), &[]), lan);
         let many: Vec<Multiaddr> = (1..100).map(|i| format!("/ip4/8.8.8.8/tcp/{i}").parse().unwrap()).collect();
         assert_eq!(accept(&many, &owner, &many[0], &[]).len(), ADDRESSES_MAX_PER_NODE);
     }
 
     #[test]
-    fn quic_is_dialled_only_without_tcp() {
-        let both = addresses(&["/ip4/8.8.8.8/udp/1/quic-v1", "/ip4/8.8.8.8/tcp/1"]);
-        assert_eq!(prefer_tcp(both.clone()), both[1..]);
-        assert_eq!(prefer_tcp(both[..1].to_vec()), both[..1]);
+    fn only_the_best_way_to_a_node_is_dialled() {
+        let circuit = format!("/ip4/8.8.8.8/tcp/1/p2p/{}/p2p-circuit", NodeId([3; 32]));
+        let best_last =
+            addresses(&[&circuit, "/ip4/8.8.8.8/tcp/2/ws", "/ip4/8.8.8.8/udp/1/quic-v1", "/ip4/8.8.8.8/tcp/1"]);
+        for count in 1..=best_last.len() {
+            assert_eq!(best_way(best_last[..count].to_vec()), best_last[count - 1..count]);
+        }
     }
 }

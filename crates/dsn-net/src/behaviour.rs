@@ -1,5 +1,5 @@
 //! The libp2p protocols a node speaks and how they are set up. Also the gate through which all dialling passes, that of
-//! Kademlia's look-ups too: it drops addresses that lead nowhere and QUIC where there is TCP. Not here: what is done with
+//! Kademlia's look-ups too: it drops addresses that lead nowhere and all but the best way. Not here: what is done with
 //! events, which is the driver's business.
 
 use std::{
@@ -11,16 +11,15 @@ use std::{
 
 use dsn_core::{network_name::NetworkName, ports::Handler};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder,
+    Multiaddr, PeerId, StreamProtocol, Swarm,
     connection_limits::{self, ConnectionLimits},
     core::{Endpoint, transport::PortUse},
-    identify, kad, mdns, noise, ping,
+    identify, kad, mdns, ping, relay,
     request_response::{self, ProtocolSupport},
     swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-        ToSwarm, behaviour::toggle::Toggle, dial_opts::DialOpts,
+        self, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
+        ToSwarm, behaviour::toggle::Toggle,
     },
-    tcp, yamux,
 };
 
 use crate::{
@@ -30,6 +29,7 @@ use crate::{
     error::NetError,
     identity::keypair,
     options::NetOptions,
+    transport,
     window::{CALLS_MAX_PER_NODE, budget},
 };
 
@@ -57,6 +57,7 @@ pub(crate) struct Protocols {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    circuits: relay::client::Behaviour,
 }
 
 /// The protocols behind the gate.
@@ -81,24 +82,14 @@ impl Names {
 
 /// Sets everything up; nothing listens or dials yet.
 pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<Swarm<Gate>, NetError> {
-    let failed = |error: &dyn std::fmt::Display| NetError::Transport { reason: error.to_string() };
-    let protocols = protocols(options, handler);
-    let builder = SwarmBuilder::with_existing_identity(keypair(&options.identity))
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-        .map_err(|error| failed(&error))?
-        .with_quic()
-        .with_dns()
-        .map_err(|error| failed(&error))?
-        .with_behaviour(|_| Gate { protocols })
-        .map_err(|error| failed(&error))?;
-    Ok(builder
-        .with_swarm_config(|config| config.with_idle_connection_timeout(options.waits.idle))
-        .with_connection_timeout(options.waits.dial)
-        .build())
+    let keys = keypair(&options.identity);
+    let (transport, circuits) = transport::build(&keys, options.waits.dial)?;
+    let gate = Gate { protocols: protocols(options, handler, circuits) };
+    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
+    Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
 }
 
-fn protocols(options: &NetOptions, handler: Arc<dyn Handler>) -> Protocols {
+fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::client::Behaviour) -> Protocols {
     let names = Names::new(&options.network);
     let keys = keypair(&options.identity);
     let local = keys.public().to_peer_id();
@@ -117,6 +108,7 @@ fn protocols(options: &NetOptions, handler: Arc<dyn Handler>) -> Protocols {
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(options.waits.ping)),
         mdns: multicast(options, local).into(),
+        circuits,
     }
 }
 
@@ -194,7 +186,7 @@ impl NetworkBehaviour for Gate {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut known = self.protocols.handle_pending_outbound_connection(id, peer, addresses, role)?;
         known.retain(|known| address::is_routable(&address::split(known).0));
-        Ok(address::prefer_tcp(known))
+        Ok(address::best_way(known))
     }
 
     fn handle_established_outbound_connection(
@@ -217,18 +209,6 @@ impl NetworkBehaviour for Gate {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.protocols.poll(cx).map(with_a_port_of_its_own)
-    }
-}
-
-/// Look-ups dial from the listening port by default. Two nodes that do so to each other at once meet half-way, and a
-/// port whose last connection has just ended cannot be dialled from again.
-fn with_a_port_of_its_own<E, I>(order: ToSwarm<E, I>) -> ToSwarm<E, I> {
-    match order {
-        ToSwarm::Dial { opts } => match opts.get_peer_id() {
-            Some(peer) => ToSwarm::Dial { opts: DialOpts::peer_id(peer).allocate_new_port().build() },
-            None => ToSwarm::Dial { opts },
-        },
-        other => other,
+        self.protocols.poll(cx)
     }
 }

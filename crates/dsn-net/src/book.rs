@@ -12,7 +12,7 @@ use dsn_core::{
 };
 use libp2p::{Multiaddr, swarm::ConnectionId};
 
-use crate::address::{self, ADDRESSES_MAX_PER_NODE};
+use crate::address::{self, ADDRESSES_MAX_PER_NODE, Way};
 
 /// Nodes remembered: twice the largest network that is known as a whole.
 pub(crate) const NODES_MAX: usize = 4096;
@@ -39,7 +39,7 @@ pub(crate) struct Link {
     pub(crate) id: ConnectionId,
     /// Whether this side dialled.
     pub(crate) dialled: bool,
-    pub(crate) tcp: bool,
+    pub(crate) way: Way,
     pub(crate) since: Instant,
     pub(crate) remote: Multiaddr,
 }
@@ -186,14 +186,14 @@ impl Entry {
         }
     }
 
-    /// Which addresses to dial: those that have not failed, TCP alone when there is any; else, as the last resort, those
+    /// Which addresses to dial: the best way of those that have not failed; else, as the last resort, those
     /// that have.
     pub(crate) fn to_dial(&self) -> Vec<Multiaddr> {
         let pick = |failed: bool| -> Vec<Multiaddr> {
             self.addresses.iter().filter(|kept| kept.failed == failed).map(|kept| kept.address.clone()).collect()
         };
         let fresh = pick(false);
-        address::prefer_tcp(if fresh.is_empty() { pick(true) } else { fresh })
+        address::best_way(if fresh.is_empty() { pick(true) } else { fresh })
     }
 
     /// Whether an address is left that has not failed.
@@ -267,14 +267,24 @@ impl Entry {
         self.score = (self.score + change).clamp(-SCORE_MAX, SCORE_MAX);
     }
 
-    /// The connection to close when two stand: both sides keep the one that the smaller id dialled, and of those dialled
-    /// by one side, that side keeps its oldest TCP one. Only the dialler closes, so the sides never close one each.
+    /// Whether all that leads to it is somebody else's line.
+    pub(crate) fn is_relayed(&self) -> bool {
+        !self.links.is_empty() && self.links.iter().all(|link| link.way == Way::Circuit)
+    }
+
+    /// The connection to close when two stand. A circuit goes once there is a direct one. Of the others both sides keep the
+    /// one that the smaller id dialled, and of those dialled by one side, that side keeps the oldest of the best way. Only
+    /// the dialler closes, so the sides never close one each.
     pub(crate) fn superfluous(&self, local: NodeId, node: NodeId) -> Option<ConnectionId> {
         if self.links.len() < 2 {
             return None;
         }
+        let circuit = self.links.iter().find(|link| link.way == Way::Circuit);
+        if let Some(circuit) = circuit.filter(|_| !self.is_relayed()) {
+            return Some(circuit.id);
+        }
         let smaller_dialled = |link: &Link| link.dialled == (local < node);
-        let best = self.links.iter().min_by_key(|link| (!smaller_dialled(link), !link.tcp, link.since))?;
+        let best = self.links.iter().min_by_key(|link| (!smaller_dialled(link), link.way, link.since))?;
         self.links.iter().find(|link| link.dialled && link.id != best.id).map(|link| link.id)
     }
 }
@@ -285,7 +295,7 @@ mod tests {
 
     fn link(id: usize, dialled: bool, since: Instant) -> Link {
         let remote = format!("/ip4/127.0.0.1/tcp/{}", id + 1).parse().unwrap();
-        Link { id: ConnectionId::new_unchecked(id), dialled, tcp: true, since, remote }
+        Link { id: ConnectionId::new_unchecked(id), dialled, way: Way::Tcp, since, remote }
     }
 
     #[test]
@@ -301,6 +311,11 @@ mod tests {
         assert_eq!(at_small.superfluous(small, large), Some(ConnectionId::new_unchecked(3)), "the younger of its own");
         at_large.links = vec![link(1, false, now), link(3, false, now)];
         assert_eq!(at_large.superfluous(large, small), None, "not dialled by this side");
+        let circuit = Link { way: Way::Circuit, ..link(4, false, now) };
+        at_large.links = vec![circuit, link(5, false, now)];
+        assert_eq!(at_large.superfluous(large, small), Some(ConnectionId::new_unchecked(4)), "whoever dialled it");
+        at_large.links.pop();
+        assert!(at_large.is_relayed() && at_large.superfluous(large, small).is_none());
     }
 
     #[test]

@@ -232,6 +232,7 @@ impl Driver {
             ProtocolsEvent::Ping(event) => self.on_ping_event(&event),
             ProtocolsEvent::Mdns(event) => self.on_mdns_event(event),
             ProtocolsEvent::Limits(event) => match event {},
+            ProtocolsEvent::Circuits(_) => {}
         }
     }
 

@@ -36,6 +36,7 @@ mod error;
 mod identity;
 mod node;
 mod options;
+mod transport;
 mod window;
 
 pub use address::{address_to_bytes, address_to_text, check_address};

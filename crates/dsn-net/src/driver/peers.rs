@@ -20,15 +20,15 @@ use libp2p::{
 
 use super::{Driver, rpc::Outgoing};
 use crate::{
-    address,
+    address::{self, Way},
     book::{Entry, FoundBy, Link},
     error::NetError,
     identity::{node_id, peer_id},
     options::NetOptions,
 };
 
-/// Rounds of dialling for one request before Kademlia is asked: TCP, then QUIC.
-const ROUNDS_MAX: u32 = 2;
+/// Rounds of dialling for one request before Kademlia is asked: one a [`Way`].
+const ROUNDS_MAX: u32 = 4;
 /// A second connection to a node is closed when it has been there this long and nothing uses it.
 const EXTRA_LINK_AGE: Duration = Duration::from_secs(2);
 /// Pings in a row that did not come back before a connection counts as dead.
@@ -110,7 +110,7 @@ impl Driver {
         if addresses.is_empty() {
             return self.on_dial_failed(node, None);
         }
-        let opts = DialOpts::peer_id(peer_id(&node)).addresses(addresses).allocate_new_port().build();
+        let opts = DialOpts::peer_id(peer_id(&node)).addresses(addresses).build();
         match self.swarm.dial(opts) {
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {} // under way, by whomever
             Err(error) => self.on_dial_failed(node, Some(reason(&error))),
@@ -195,7 +195,8 @@ impl Driver {
         for (address, _) in failed {
             entry.address_failed(&address);
         }
-        entry.connected(Link { id, dialled, tcp: address::is_tcp(&remote), since: now, remote }, now);
+        let way = if endpoint.is_relayed() { Way::Circuit } else { address::way(&remote).unwrap_or(Way::Tcp) };
+        entry.connected(Link { id, dialled, way, since: now, remote }, now);
         self.send_waiting(node);
     }
 

@@ -183,10 +183,8 @@ impl Driver {
             }
             let address = seed.address.clone();
             let opts = match seed.named {
-                Some(node) => {
-                    DialOpts::peer_id(peer_id(&node)).addresses(vec![address.clone()]).allocate_new_port().build()
-                }
-                None => DialOpts::unknown_peer_id().address(address.clone()).allocate_new_port().build(),
+                Some(node) => DialOpts::peer_id(peer_id(&node)).addresses(vec![address.clone()]).build(),
+                None => DialOpts::unknown_peer_id().address(address.clone()).build(),
             };
             let (named, id) = (seed.named, opts.connection_id());
             if let Some(node) = named {
