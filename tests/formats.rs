@@ -31,8 +31,8 @@ use dsn_core::{
     record::{FarmerRecord, RecordBody, Role},
     redundancy::Class,
     rpc::{
-        Audited, Commit, FarmerInfo, FetchedPart, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal,
-        Request, Response, StorePart, Token, Want,
+        Audited, Commit, FarmerInfo, FetchedPart, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, RecordQuery,
+        Refusal, Request, Response, StorePart, Token, Want,
         frame::{Frame, LENGTH_BYTES, RequestHead, ResponseHead, fetched_response, header_len, store_request},
     },
 };
@@ -233,6 +233,9 @@ fn requests() -> Vec<Vector> {
         ("request-renew", Request::Renew(vec![lease()])),
         ("request-compare", Request::Compare(vec![locator().mark()])),
         ("request-greet", Request::Greet(greeting())),
+        ("request-register", Request::Register(record())),
+        ("request-records", Request::Records(RecordQuery::Of(vec![identity(1).node_id()]))),
+        ("request-records-after", Request::Records(RecordQuery::After(Some(identity(2).node_id())))),
     ]
     .map(|(name, request)| Vector { name, bytes: written(&Frame::from(&request)), again: request_again })
     .into()
@@ -243,7 +246,14 @@ fn responses() -> Vec<Vector> {
     let resumed = StoreMark { resumed: 300, first: NOW << 20, ..mark };
     let (data, root) = (data_chunk(), root_chunk());
     let signed = receipt(&identity(1), &data.descriptor, None).into_signed();
-    let info = FarmerInfo { record: record(), reserved_bytes: 1 << 40, free_bytes: (1 << 40) - 12_345, leaving: false };
+    let info = FarmerInfo {
+        record: record(),
+        reserved_bytes: 1 << 40,
+        free_bytes: (1 << 40) - 12_345,
+        leaving: false,
+        registered: 0,
+    };
+    let registered = FarmerInfo { registered: 3, ..info.clone() };
     let answers = vec![
         OfferAnswer::Have(signed.clone()),
         OfferAnswer::Send { token: TOKEN, missing: IndexSet::below(4) },
@@ -275,6 +285,9 @@ fn responses() -> Vec<Vector> {
         ("response-renew", Response::Renewed(vec![2, 0])),
         ("response-compare", Response::Compared(vec![true, false])),
         ("response-greet", Response::Greeted(vec![greeting()])),
+        ("response-register", Response::Registered { secs: 3600 }),
+        ("response-records", Response::Records(vec![record()])),
+        ("response-info-registered", Response::Info(registered)),
     ]
     .map(|(name, response)| Vector { name, bytes: written(&Frame::from(&response)), again: response_again })
     .into()

@@ -88,6 +88,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Show the nodes of the network
     Peers,
+    /// Look at what usually goes wrong, and say what to do about it
+    Doctor,
     /// Play years of a large network as a model: what is lost, what repair costs
     Sim(Sim),
     /// Show this folder's identities

@@ -51,9 +51,12 @@ impl Context {
 
     /// How long files are kept when nobody says otherwise; none: without end.
     pub(crate) fn usual_ttl(&self) -> Result<Option<Duration>, Failure> {
-        let closed = self.settings.text(Key::NetworkClosed).parse::<bool>();
-        let closed = closed.map_err(|_| self.misunderstood(Key::NetworkClosed, "neither true nor false"))?;
-        Ok((!closed).then_some(OPEN_TTL))
+        Ok((!self.yes_or_no(Key::NetworkClosed)?).then_some(OPEN_TTL))
+    }
+
+    /// A setting that is true or false.
+    pub(crate) fn yes_or_no(&self, key: Key) -> Result<bool, Failure> {
+        self.settings.text(key).parse().map_err(|_| self.misunderstood(key, "neither true nor false"))
     }
 
     /// A setting that makes no sense: what is wrong with it, and where it was set.
@@ -82,6 +85,7 @@ fn flags(args: &Args) -> Layer {
         Command::Farm(farm) => {
             set(Key::FarmStorage, farm.storage.clone());
             set(Key::FarmListen, list(&farm.listen));
+            set(Key::FarmExternal, list(&farm.external));
             set(Key::FarmDiskReserve, farm.disk_reserve.clone());
             set(Key::FarmAbsentGrace, farm.absent_grace.clone());
         }

@@ -9,8 +9,8 @@ mod twin;
 use std::{sync::Arc, time::Duration};
 
 use dsn_cli::{Failure, Key, try_print_line};
-use dsn_core::ports::Network;
-use dsn_net::address_to_bytes;
+use dsn_core::{limits::RECORD_MAX_ADDRESSES, ports::Network};
+use dsn_net::{Reachability, address_to_bytes};
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tokio::io::AsyncReadExt;
@@ -57,8 +57,7 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
 /// Says where the farmer is to be found.
 fn announce(context: &Context, running: &Running) -> Result<(), Failure> {
     let listen = running.node.listen_addrs();
-    let addresses = listen.iter().filter_map(|address| address_to_bytes(address).ok()).take(8).collect();
-    running.farmer.set_addresses(addresses);
+    tell_farmer(running);
     let peer_id = running.node.local_id().to_string();
     RunningFarmer { peer_id: peer_id.clone(), listen: listen.clone(), pid: std::process::id() }
         .leave(&context.folder)?;
@@ -70,10 +69,20 @@ fn announce(context: &Context, running: &Running) -> Result<(), Failure> {
     Ok(try_print_line(&ready)?)
 }
 
+/// The farmer's own record follows how others reach it.
+fn tell_farmer(running: &Running) {
+    let reach = running.node.reach();
+    let reach = reach.borrow();
+    let is_found = reach.reachability != Reachability::Relayed;
+    let addresses = reach.addresses.iter().filter_map(|address| address_to_bytes(address).ok());
+    running.farmer.set_addresses(addresses.take(RECORD_MAX_ADDRESSES).collect(), is_found);
+}
+
 async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running: &Running) -> Result<(), Failure> {
     let control = control::listen(&context.folder);
     announce(context, running)?;
     let network = context.settings.text(Key::NetworkName);
+    let mut reach = running.node.reach();
     let mut stop = std::pin::pin!(stop);
     let mut remember = tokio::time::interval(REMEMBER_EVERY);
     // Dropped with this function: what is going on is taken up again by the next start.
@@ -93,6 +102,7 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
             Some(stream) = questions::accept(control.as_ref()), if questions.len() < QUESTIONS_AT_ONCE => {
                 questions.push(questions::serve(running, stream));
             }
+            Ok(()) = reach.changed() => tell_farmer(running),
             _ = remember.tick() => {
                 session::remember(context, network, &running.node).await;
             }

@@ -7,6 +7,7 @@ mod context;
 mod control;
 mod demo;
 mod devnet;
+mod doctor;
 mod drain;
 mod failures;
 mod farm;
@@ -21,6 +22,7 @@ mod meter;
 mod owned;
 mod peers;
 mod put;
+mod reach;
 mod repair;
 mod rm;
 mod runtime;
@@ -98,6 +100,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
+            Command::Doctor => doctor::run(&context).await,
             Command::Sim(sim) => sim::run(&context, &sim).await,
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),

@@ -9,7 +9,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::{Network, NoService},
 };
-use dsn_net::{NetOptions, Node};
+use dsn_net::{NetOptions, Node, is_public_address};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +24,10 @@ const PEERS_FILE: &str = "peers.json";
 
 /// Peers kept for the next run.
 const PEERS_KEPT: usize = 64;
+
+/// Where a command listens when it does.
+const LISTEN: [&str; 4] =
+    ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"];
 
 /// Ending the network takes no longer than this.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
@@ -53,9 +57,16 @@ pub(crate) fn bootstrap(context: &Context) -> Vec<String> {
 
 /// Whether nodes are looked for on the LAN: only when nothing else says where the network is.
 pub(crate) fn mdns(context: &Context, bootstrap: &[String]) -> Result<bool, Failure> {
-    let wanted = context.settings.text(Key::NetworkMdns).parse::<bool>();
-    let wanted = wanted.map_err(|_| context.misunderstood(Key::NetworkMdns, "neither true nor false"))?;
-    Ok(wanted && bootstrap.is_empty())
+    Ok(context.yes_or_no(Key::NetworkMdns)? && bootstrap.is_empty())
+}
+
+/// Where a command listens: where its network is not on this LAN, a farmer that nobody can dial may have to come towards it.
+fn listen(bootstrap: &[String], remembered: &[(NodeId, Vec<String>)]) -> Vec<String> {
+    let mut known = bootstrap.iter().chain(remembered.iter().flat_map(|(_, addresses)| addresses));
+    if !known.any(|address| is_public_address(address)) {
+        return Vec::new();
+    }
+    LISTEN.map(str::to_owned).into()
 }
 
 /// Nodes of the same network that an earlier run met.
@@ -103,11 +114,12 @@ impl Session {
         // A node of its own for every command, so that two commands at once are two nodes.
         let mut seed = [0; 32];
         fill_random(&mut seed);
-        let bootstrap = bootstrap(context);
+        let (bootstrap, remembered) = (bootstrap(context), remembered(context));
         let options = NetOptions {
             mdns: mdns(context, &bootstrap)?,
+            listen: listen(&bootstrap, &remembered),
             bootstrap,
-            remembered: remembered(context),
+            remembered,
             ..NetOptions::new(Identity::from_seed(seed), context.network_name()?)
         };
         let node = Node::start(options, Arc::new(NoService)).await.map_err(|error| failures::net(&error))?;

@@ -2,10 +2,11 @@
 
 use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_farmer::FarmerStatus;
+use dsn_net::Reach;
 use dsn_store::SpaceCheck;
 use serde::{Deserialize, Serialize};
 
-use crate::{args::Status, context::Context, control};
+use crate::{args::Status, context::Context, control, reach::ReachJson};
 
 /// What a farmer is asked for its [`StatusJson`].
 pub(crate) const QUESTION: &str = "status";
@@ -34,6 +35,7 @@ pub(crate) struct StatusJson {
     repair_queue: usize,
     repair_bytes: u64,
     listen: Vec<String>,
+    reach: ReachJson,
     /// What its operator should see to, as sentences.
     problems: Vec<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -80,7 +82,13 @@ impl SpaceCount {
 }
 
 impl StatusJson {
-    pub(crate) fn new(peer_id: String, peers: usize, listen: Vec<String>, status: &FarmerStatus) -> Self {
+    pub(crate) fn new(
+        peer_id: String,
+        peers: usize,
+        listen: Vec<String>,
+        reach: &Reach,
+        status: &FarmerStatus,
+    ) -> Self {
         Self {
             peer_id,
             reserved_bytes: status.reserved_bytes,
@@ -100,6 +108,7 @@ impl StatusJson {
             repair_queue: status.repair_queue,
             repair_bytes: status.repair_bytes,
             listen,
+            reach: reach.into(),
             problems: Vec::new(),
             count: None,
         }
@@ -107,6 +116,18 @@ impl StatusJson {
 
     pub(crate) fn troubled_by(self, problems: Vec<String>) -> Self {
         Self { problems, ..self }
+    }
+
+    pub(crate) fn peers(&self) -> usize {
+        self.peers
+    }
+
+    pub(crate) fn reach(&self) -> &ReachJson {
+        &self.reach
+    }
+
+    pub(crate) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     pub(crate) fn with(self, count: SpaceCount) -> Self {
@@ -134,6 +155,7 @@ impl StatusJson {
             ("audits", format!("{} passed, {} failed since the start", self.audits_passed, self.audits_failed)),
             ("repairs", self.repairs_shown()),
             ("listening on", self.listen.join(" ")),
+            ("reachable", self.reach.shown()),
         ]);
         rows.extend(self.problems.iter().map(|problem| ("problem", problem.clone())));
         rows.iter().for_each(|(name, value)| print_line(&format!("{name:<13} {value}")));

@@ -12,6 +12,9 @@ const VARIABLES: [&str; 9] = [
     "DSN_LISTEN",
     "DSN_DISK_RESERVE",
     "DSN_DOMAIN",
+    "DSN_UPNP",
+    "DSN_EXTERNAL",
+    "DSN_RELAY",
 ];
 
 #[test]

@@ -32,6 +32,9 @@ pub(crate) struct Farm {
     /// Where to listen, such as /ip4/0.0.0.0/tcp/4100; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
+    /// An address under which others reach it besides, such as that of a forwarded port; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) external: Vec<String>,
     /// Space to leave free on the disk (default: 5 % of it, at least 2 GiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_reserve: Option<String>,

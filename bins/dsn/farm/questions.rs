@@ -60,7 +60,13 @@ async fn status_now(running: &Running) -> StatusJson {
     let peers = known.iter().filter(|node| node.connected && node.node != local).count();
     let twins = running.farmer.twin().iter().map(twin::problem).collect::<Vec<_>>();
     let failure = running.store.failure().map(|error| format!("the store takes no writes: {error}"));
-    let status = StatusJson::new(local.to_string(), peers, running.node.listen_addrs(), &running.farmer.status());
+    let status = StatusJson::new(
+        local.to_string(),
+        peers,
+        running.node.listen_addrs(),
+        &running.node.reach().borrow(),
+        &running.farmer.status(),
+    );
     status.troubled_by(twins.into_iter().chain(failure).collect())
 }
 

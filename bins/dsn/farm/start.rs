@@ -44,7 +44,10 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
     let net = NetOptions {
         serve: true,
         listen: context.settings.list(Key::FarmListen),
+        external: context.settings.list(Key::FarmExternal),
         mdns: session::mdns(context, &bootstrap)?,
+        upnp: context.yes_or_no(Key::NetworkUpnp)?,
+        relay: context.yes_or_no(Key::FarmRelay)?,
         bootstrap,
         remembered: session::remembered(context),
         ..NetOptions::new(identity.clone(), network_name.clone())

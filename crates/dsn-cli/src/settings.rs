@@ -18,6 +18,8 @@ pub enum Key {
     NetworkBootstrap,
     /// Whether nodes are looked for on the LAN.
     NetworkMdns,
+    /// Whether the gateway is asked to open a port.
+    NetworkUpnp,
     /// How much is logged.
     LogLevel,
     /// The redundancy of puts.
@@ -26,6 +28,10 @@ pub enum Key {
     FarmStorage,
     /// Where a farmer listens, separated by commas.
     FarmListen,
+    /// Addresses under which a farmer is reached besides, separated by commas.
+    FarmExternal,
+    /// Whether a farmer that others can dial puts calls through to those that nobody can.
+    FarmRelay,
     /// Bytes a farmer leaves free on its disk.
     FarmDiskReserve,
     /// A farmer's failure-domain tag.
@@ -75,14 +81,17 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
+        Self::NetworkUpnp,
         Self::LogLevel,
         Self::PutRedundancy,
         Self::FarmStorage,
         Self::FarmListen,
+        Self::FarmExternal,
+        Self::FarmRelay,
         Self::FarmDiskReserve,
         Self::FarmDomain,
         Self::NetworkClosed,
@@ -98,10 +107,13 @@ impl Key {
             Self::NetworkName => "network.name",
             Self::NetworkBootstrap => "network.bootstrap",
             Self::NetworkMdns => "network.mdns",
+            Self::NetworkUpnp => "network.upnp",
             Self::LogLevel => "log.level",
             Self::PutRedundancy => "put.redundancy",
             Self::FarmStorage => "farm.storage",
             Self::FarmListen => "farm.listen",
+            Self::FarmExternal => "farm.external",
+            Self::FarmRelay => "farm.relay",
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
@@ -118,10 +130,13 @@ impl Key {
             Self::NetworkName => "DSN_NETWORK",
             Self::NetworkBootstrap => "DSN_BOOTSTRAP",
             Self::NetworkMdns => "DSN_MDNS",
+            Self::NetworkUpnp => "DSN_UPNP",
             Self::LogLevel => "DSN_LOG",
             Self::PutRedundancy => "DSN_REDUNDANCY",
             Self::FarmStorage => "DSN_STORAGE",
             Self::FarmListen => "DSN_LISTEN",
+            Self::FarmExternal => "DSN_EXTERNAL",
+            Self::FarmRelay => "DSN_RELAY",
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
@@ -135,21 +150,27 @@ impl Key {
     fn built_in(self) -> Option<&'static str> {
         match self {
             Self::NetworkName => Some("main"),
-            Self::NetworkMdns => Some("true"),
+            Self::NetworkMdns | Self::NetworkUpnp | Self::FarmRelay => Some("true"),
             Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
-            Self::FarmListen => Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1"),
+            Self::FarmListen => {
+                Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1,/ip6/::/tcp/0,/ip6/::/udp/0/quic-v1")
+            }
             Self::NetworkClosed => Some("false"),
             Self::FarmAbsentGrace => Some("24h"),
             Self::FarmRepairRate => Some("4MiB"),
             Self::FarmScrub => Some("30d"),
             Self::FarmTrash => Some("7d"),
-            Self::NetworkBootstrap | Self::FarmStorage | Self::FarmDiskReserve | Self::FarmDomain => None,
+            Self::NetworkBootstrap
+            | Self::FarmStorage
+            | Self::FarmExternal
+            | Self::FarmDiskReserve
+            | Self::FarmDomain => None,
         }
     }
 
     fn takes_list(self) -> bool {
-        matches!(self, Self::NetworkBootstrap | Self::FarmListen)
+        matches!(self, Self::NetworkBootstrap | Self::FarmListen | Self::FarmExternal)
     }
 }
 

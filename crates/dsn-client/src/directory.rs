@@ -1,14 +1,18 @@
 //! The farmers of one put: who answers, who has room, what fails together. Filled once from the network's snapshot; then
 //! only what the put itself sees changes it, so that t and r follow from the farmers still answering.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use dsn_core::{
     node_id::NodeId,
     placement::{Candidate, FailureDomain},
     ports::NetworkError,
-    record::Role,
-    rpc::{FarmerInfo, Request, Response},
+    record::{FarmerRecord, RecordBody, Role},
+    rpc::{FarmerInfo, RecordQuery, Request, Response},
 };
 use futures::{StreamExt, stream};
 
@@ -19,6 +23,9 @@ const ASKED_AT_ONCE: usize = 64;
 
 /// A farmer that takes longer than this to say who it is gets no pieces of this put.
 const INFO_WAIT: Duration = Duration::from_secs(5);
+
+/// Farmers behind gateways that one put knows; servers could name any number.
+const HIDDEN_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -34,6 +41,14 @@ struct Entry {
     candidate: Candidate,
     free_bytes: u64,
     state: State,
+}
+
+/// What a node says of itself.
+struct Told {
+    /// None when it is no farmer.
+    farmer: Option<Entry>,
+    /// Nodes that no look-up finds and that have registered with it.
+    registered: u32,
 }
 
 /// The farmers of one put.
@@ -96,18 +111,19 @@ impl Directory {
 }
 
 impl Client {
-    /// Asks every server of the network who it is.
+    /// Asks every server of the network who it is, and those that they name because no look-up finds them.
     pub(crate) async fn directory(&self, dog: &Watchdog) -> Result<Directory, NetworkError> {
         let snapshot = self.network().snapshot(false).await?;
         let ask = |node: NodeId| async move { (node, self.info_of(node).await) };
         let answers: Vec<_> = stream::iter(snapshot.nodes).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let known: BTreeSet<NodeId> = answers.iter().map(|(node, _)| *node).collect();
+        let with_records = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(|told| told.registered > 0));
+        let hidden = self.registered_with(with_records.map(|(node, _)| *node).collect(), &known).await;
+        let hidden: Vec<_> = stream::iter(hidden).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
         let mut farmers = BTreeMap::new();
-        for (node, answer) in answers {
+        for (node, answer) in answers.into_iter().chain(hidden) {
             match answer {
-                Ok(Some(entry)) => {
-                    farmers.insert(node, entry);
-                }
-                Ok(None) => {}
+                Ok(told) => farmers.extend(told.farmer.map(|entry| (node, entry))),
                 Err(error) => dog.note(node, &error),
             }
         }
@@ -115,11 +131,44 @@ impl Client {
         Ok(Directory { farmers: Mutex::new(farmers) })
     }
 
-    /// A farmer's own word of itself; none when the node is no farmer.
-    async fn info_of(&self, node: NodeId) -> Result<Option<Entry>, NetworkError> {
+    /// Nodes that no look-up finds and that have registered with these servers, introduced to the network.
+    async fn registered_with(&self, servers: Vec<NodeId>, known: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let pages = stream::iter(servers).map(|server| self.records_at(server)).buffer_unordered(ASKED_AT_ONCE);
+        let records: Vec<Vec<FarmerRecord>> = pages.collect().await;
+        let mut newest: BTreeMap<NodeId, RecordBody> = BTreeMap::new();
+        for record in records.into_iter().flatten().filter(|record| !known.contains(&record.body().node)) {
+            let node = record.body().node;
+            let is_newer = newest.get(&node).is_none_or(|kept| kept.seq < record.body().seq);
+            if is_newer && newest.len() < HIDDEN_MAX {
+                newest.extend(record.verify(&self.parts.network_name, node).ok().map(|body| (node, body)));
+            }
+        }
+        for (node, body) in &newest {
+            self.network().introduce(*node, body.addresses.clone()).await;
+        }
+        newest.into_keys().collect()
+    }
+
+    /// All records that a server keeps, page by page.
+    async fn records_at(&self, server: NodeId) -> Vec<FarmerRecord> {
+        let (mut records, mut last) = (Vec::new(), None);
+        while records.len() < HIDDEN_MAX {
+            let request = Request::Records(RecordQuery::After(last));
+            let Ok(Response::Records(page)) = self.network().request(server, request).await else { break };
+            let Some(node) = page.last().map(|record| record.body().node).filter(|node| Some(*node) > last) else {
+                break; // the end, or a server that goes round in circles
+            };
+            last = Some(node);
+            records.extend(page);
+        }
+        records
+    }
+
+    /// A node's own word of itself.
+    async fn info_of(&self, node: NodeId) -> Result<Told, NetworkError> {
         let asked = tokio::time::timeout(INFO_WAIT, self.network().request(node, Request::Info)).await;
         let Ok(answer) = asked else { return Err(NetworkError::Timeout { node, after: INFO_WAIT }) };
-        let Response::Info(FarmerInfo { record, free_bytes, leaving, .. }) = answer? else {
+        let Response::Info(FarmerInfo { record, free_bytes, leaving, registered, .. }) = answer? else {
             return Err(Self::bad_answer(node));
         };
         let body = record.verify(&self.parts.network_name, node).map_err(|_| Self::bad_answer(node))?;
@@ -130,6 +179,7 @@ impl Client {
             0 => State::Full,
             _ => State::Up,
         };
-        Ok((body.role == Role::Farmer).then_some(Entry { candidate, free_bytes, state }))
+        let farmer = (body.role == Role::Farmer).then_some(Entry { candidate, free_bytes, state });
+        Ok(Told { farmer, registered })
     }
 }

@@ -85,6 +85,13 @@ pub const GREETING_MAX_HEARD: usize = 8;
 /// Greetings of one node that another shows.
 pub const GREETINGS_MAX_PER_NODE: usize = 4;
 
+/// Seconds for which a node that no look-up finds is known where it has registered.
+pub const REGISTERED_SECS: u32 = 3600;
+
+/// Records in one answer: at 4 KiB each a quarter of a message, and asked for page by page.
+pub const RECORDS_MAX_PER_ANSWER: usize = 64;
+const _: () = assert!(RECORDS_MAX_PER_ANSWER * (RECORD_BODY_MAX_BYTES + 128) <= HEADER_MAX_BYTES);
+
 /// Pieces in one store or fetch message.
 pub const PARTS_MAX_PER_MESSAGE: usize = 256;
 

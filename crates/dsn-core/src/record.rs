@@ -17,6 +17,9 @@ use crate::{
     wire::{WireError, check, check_version, decode_canonical},
 };
 
+/// The longest direct address with an IP address is one of IPv6, TCP and WebSocket; a node's id alone takes 38 bytes.
+const DIRECT_ADDRESS_MAX_BYTES: usize = 32;
+
 /// What a node does for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -127,9 +130,10 @@ impl Body for RecordBody {
 
 impl RecordBody {
     /// The IP address of the first address that starts with one: binary multiaddrs begin with `04` and 4 bytes or `29`
-    /// (hexadecimal) and 16 bytes.
+    /// (hexadecimal) and 16 bytes. One that is longer than host and port is a relay's, with its id.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.addresses.iter().find_map(|address| match address.split_first()? {
+        let direct = self.addresses.iter().filter(|address| address.len() <= DIRECT_ADDRESS_MAX_BYTES);
+        direct.into_iter().find_map(|address| match address.split_first()? {
             (0x04, rest) => rest.first_chunk::<4>().map(|ip| IpAddr::from(*ip)),
             (0x29, rest) => rest.first_chunk::<16>().map(|ip| IpAddr::from(*ip)),
             _ => None,

@@ -82,6 +82,10 @@ pub enum Request {
     Compare(Vec<LocatorMark>),
     /// This run of me is there. Answered by [`Response::Greeted`].
     Greet(Greeting),
+    /// No look-up finds me: tell others where I am. Answered by [`Response::Registered`].
+    Register(FarmerRecord),
+    /// Where are nodes that no look-up finds? Answered by [`Response::Records`].
+    Records(RecordQuery),
 }
 
 /// An owner's leave for a node to put on its behalf: who owns what a put stores is not who happens to carry it there.
@@ -216,6 +220,13 @@ pub enum Response {
     /// To [`Request::Greet`]: the latest greetings of other runs in the asker's name, at most
     /// [`crate::limits::GREETINGS_MAX_PER_NODE`].
     Greeted(Vec<Greeting>),
+    /// To [`Request::Register`]: for how long the record is kept; 0 when there is no room.
+    Registered {
+        /// Seconds.
+        secs: u32,
+    },
+    /// To [`Request::Records`]: those registered here, at most [`crate::limits::RECORDS_MAX_PER_ANSWER`].
+    Records(Vec<FarmerRecord>),
 }
 
 /// A farmer's answer to an audit.
@@ -256,6 +267,17 @@ pub struct FarmerInfo {
     pub free_bytes: u64,
     /// Whether everything is being moved off it, so that its pieces are not to be counted on.
     pub leaving: bool,
+    /// Nodes that no look-up finds and that have registered with it.
+    pub registered: u32,
+}
+
+/// Whose records are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordQuery {
+    /// Of these nodes; never empty, at most [`crate::limits::RECORDS_MAX_PER_ANSWER`].
+    Of(Vec<NodeId>),
+    /// Of all whose ids are above this one, in the order of their ids.
+    After(Option<NodeId>),
 }
 
 /// A farmer's answer to the offer of one chunk.
@@ -307,5 +329,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Renew(_) => "renew",
         Request::Compare(_) => "compare",
         Request::Greet(_) => "greet",
+        Request::Register(_) => "register",
+        Request::Records(_) => "records",
     }
 }

@@ -12,7 +12,7 @@ use dsn_core::{
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Compute, Environment, Handler, PieceStore, Upkeep},
-    record::{RecordBody, Role},
+    record::{FarmerRecord, RecordBody, Role},
     rpc::{FarmerInfo, Refusal, Request, Response, StoreHeader},
     twins::Twin,
 };
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::{
     custodian::Custodian,
     options::{Disk, FarmerOptions},
-    state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Presences, Queue},
+    state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Presences, Queue, Registry},
 };
 
 /// What a farmer is made of.
@@ -54,6 +54,9 @@ pub struct Farmer {
     pub(crate) damaged: Damaged,
     pub(crate) drain: watch::Sender<Drain>,
     pub(crate) greetings: Mutex<Greetings>,
+    pub(crate) registry: Mutex<Registry>,
+    /// Whether no look-up finds it.
+    pub(crate) hidden: watch::Sender<bool>,
     /// The last twin seen, and when.
     pub(crate) twin: Mutex<Option<(u64, Twin)>>,
     addresses: Mutex<Vec<bytes::Bytes>>,
@@ -82,6 +85,8 @@ impl Farmer {
             damaged: Damaged::default(),
             drain: watch::Sender::default(),
             greetings: Mutex::default(),
+            registry: Mutex::default(),
+            hidden: watch::Sender::default(),
             twin: Mutex::default(),
             addresses,
             record_seq,
@@ -90,10 +95,11 @@ impl Farmer {
         }
     }
 
-    /// Tells under which addresses (binary multiaddrs) others reach it from now on.
-    pub fn set_addresses(&self, addresses: Vec<bytes::Bytes>) {
+    /// Tells under which addresses (binary multiaddrs) others reach it from now on, and whether a look-up finds it.
+    pub fn set_addresses(&self, addresses: Vec<bytes::Bytes>, is_found: bool) {
         *self.addresses.lock().expect("no panic while locked") = addresses;
         self.record_seq.fetch_add(1, Ordering::Relaxed);
+        self.hidden.send_replace(!is_found);
     }
 
     pub(crate) fn addresses(&self) -> Vec<bytes::Bytes> {
@@ -135,9 +141,10 @@ impl Farmer {
         Response::Intended(chunks.iter().map(|chunk| intents.hear(*chunk, from, now)).collect())
     }
 
-    fn info(&self) -> FarmerInfo {
+    /// Its word about itself.
+    pub(crate) fn record(&self) -> FarmerRecord {
         let space_class = u8::try_from(self.options.reserved_bytes.max(1).ilog2()).expect("at most 63");
-        let record = RecordBody {
+        RecordBody {
             network: self.parts.network_name.clone(),
             node: self.parts.identity.node_id(),
             addresses: self.addresses(),
@@ -145,12 +152,18 @@ impl Farmer {
             domain: self.options.domain.clone(),
             role: Role::Farmer,
             seq: self.record_seq.load(Ordering::Relaxed),
-        };
+        }
+        .sign(&self.parts.identity)
+    }
+
+    fn info(&self) -> FarmerInfo {
+        let now = self.parts.environment.unix_secs();
         FarmerInfo {
-            record: record.sign(&self.parts.identity),
+            record: self.record(),
             reserved_bytes: self.options.reserved_bytes,
             free_bytes: self.free_bytes(),
             leaving: self.is_leaving(),
+            registered: self.registry.lock().expect("no panic while locked").count(now),
         }
     }
 }
@@ -187,6 +200,8 @@ impl Handler for Farmer {
             Request::Renew(leases) => self.renew(leases).await,
             Request::Compare(marks) => self.compare(&marks).await,
             Request::Greet(greeting) => self.greeted(from, greeting),
+            Request::Register(record) => self.registered(from, record),
+            Request::Records(query) => Ok(self.records(&query)),
         };
         answer.unwrap_or_else(Response::Refused)
     }

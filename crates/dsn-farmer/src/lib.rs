@@ -13,6 +13,7 @@ mod options;
 mod pages;
 mod patrol;
 mod prove;
+mod registrar;
 mod repairer;
 mod scrubber;
 mod serve;

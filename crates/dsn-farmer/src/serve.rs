@@ -14,7 +14,8 @@ use dsn_core::{
     piece::Piece,
     ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoredChunk, compute},
     receipt::{Receipt, ReceiptBody, VerifiedReceipt},
-    rpc::{FetchedPart, Offer, OfferAnswer, OfferedChunk, Refusal, Response, StorePart, Token, Want},
+    record::FarmerRecord,
+    rpc::{FetchedPart, Offer, OfferAnswer, OfferedChunk, RecordQuery, Refusal, Response, StorePart, Token, Want},
 };
 
 use crate::{
@@ -42,6 +43,20 @@ impl Farmer {
         let greeting = greeting.verify(&self.parts.network_name, from).map_err(|_| Refusal::Malformed)?;
         let now = self.parts.environment.unix_secs();
         Ok(Response::Greeted(self.greetings.lock().expect("no panic while locked").hear(greeting, now)))
+    }
+
+    /// Keeps where a node is that no look-up finds.
+    pub(crate) fn registered(&self, from: NodeId, record: FarmerRecord) -> Served {
+        let now = self.parts.environment.unix_secs();
+        record.clone().verify(&self.parts.network_name, from).map_err(|_| Refusal::Malformed)?;
+        let secs = self.registry.lock().expect("no panic while locked").keep(from, record, now);
+        Ok(Response::Registered { secs })
+    }
+
+    /// Shows where such nodes are.
+    pub(crate) fn records(&self, query: &RecordQuery) -> Response {
+        let now = self.parts.environment.unix_secs();
+        Response::Records(self.registry.lock().expect("no panic while locked").find(query, now))
     }
 
     pub(crate) async fn locate(&self, chunks: &[ChunkId]) -> Served {

@@ -8,6 +8,7 @@ mod greetings;
 mod intents;
 mod presences;
 mod queue;
+mod registry;
 
 pub use drain::Drain;
 pub(crate) use {
@@ -18,4 +19,5 @@ pub(crate) use {
     intents::Intents,
     presences::Presences,
     queue::{Pending, Queue},
+    registry::Registry,
 };

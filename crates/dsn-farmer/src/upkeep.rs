@@ -11,13 +11,14 @@ use crate::{
     drainer::Drainer,
     farmer::Farmer,
     patrol::Patrol,
+    registrar::Registrar,
     repairer::{BURST_BYTES, Repairer},
     scrubber::Scrubber,
 };
 
 impl Farmer {
-    /// Goes the rounds, repairs, scrubs, drains and collects, on behalf of a farmer that others reach by `network`. Never ends. Dropping the future
-    /// gives up what is going on; all of it is taken up again by the next one.
+    /// Goes the rounds, repairs, scrubs, drains, collects and registers, on behalf of a farmer that others reach by
+    /// `network`. Never ends. Dropping the future gives up what is going on; all of it is taken up again by the next one.
     pub async fn look_after(self: Arc<Self>, network: Arc<dyn Network>) {
         let parts = &self.parts;
         let client = Arc::new(Client::new(
@@ -39,11 +40,13 @@ impl Farmer {
             survey: None,
         };
         self.recall().await;
+        let hidden = self.hidden.subscribe();
+        let registrar = Registrar { farmer: Arc::clone(&self), network: Arc::clone(&network), hidden };
         let patrol = Patrol::new(Arc::clone(&self), network);
         let drainer = Drainer { farmer: Arc::clone(&self), client: Arc::clone(&client), state: self.drain.subscribe() };
         let scrubber = Scrubber { farmer: Arc::clone(&self), client: Arc::clone(&client) };
         let collector = Collector { farmer: Arc::clone(&self), client, asked: BTreeMap::new() };
-        tokio::join!(biased; patrol.run(), repairer.run(), scrubber.run(), drainer.run(), collector.run());
+        tokio::join!(biased; patrol.run(), repairer.run(), scrubber.run(), drainer.run(), collector.run(), registrar.run());
     }
 
     /// Takes over what it had seen when it was last stopped.

@@ -47,6 +47,12 @@ pub fn address_to_text(bytes: &Bytes) -> Option<String> {
     Multiaddr::try_from(bytes.to_vec()).ok().map(|address| address.to_string())
 }
 
+/// The addresses of a farmer record that can be dialled, local ones not among them: who nobody can dial is on another LAN.
+pub(crate) fn of_record(addresses: &[Bytes]) -> Vec<Multiaddr> {
+    let parsed = addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.to_vec()).ok());
+    parsed.filter(|address| is_routable(address) && is_public(address)).take(ADDRESSES_MAX_PER_NODE).collect()
+}
+
 /// Parses an address of a kind that is any use.
 pub(crate) fn parse(text: &str) -> Result<Multiaddr, NetError> {
     let bad = |reason| NetError::BadAddress { address: text.chars().take(200).collect(), reason };
@@ -123,6 +129,19 @@ pub(crate) fn is_local(address: &Multiaddr) -> bool {
         Some(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
         None => false,
     }
+}
+
+/// Whether it is an address, or a name, outside this LAN.
+pub(crate) fn is_public(address: &Multiaddr) -> bool {
+    way(address).is_some() && !is_local(address) && !ip(address).is_some_and(|ip| ip.is_unspecified())
+}
+
+/// Whether a text is an address outside this machine and its LAN.
+pub fn is_public_address(text: &str) -> bool {
+    text.parse().is_ok_and(|address: Multiaddr| {
+        let (bare, _) = split(&address);
+        is_dnsaddr(&bare) || is_public(&bare)
+    })
 }
 
 /// The socket of a TCP address with a fixed port.

@@ -2,7 +2,10 @@
 //! Kademlia's look-ups too: it drops addresses that lead nowhere and all but the best way. Not here: what is done with
 //! events, which is the driver's business.
 
+mod traversal;
+
 use std::{
+    collections::HashSet,
     num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll},
@@ -22,6 +25,8 @@ use libp2p::{
     },
 };
 
+use self::traversal::Traversal;
+pub(crate) use self::traversal::TraversalEvent;
 use crate::{
     address,
     codec::Codec,
@@ -45,6 +50,10 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Nodes that a look-up asks at once: half of what it wants to find, so that a small network answers in two round trips.
 const LOOK_UP_PARALLELISM: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
 
+/// Addresses of this node that others are asked to try. More are told by a gateway that gives every connection another
+/// port, or by liars.
+const CANDIDATES_MAX: usize = 32;
+
 const _: () = assert!(2 * CALLS_MAX_PER_NODE <= STREAMS_MAX_PER_CONNECTION);
 const _: () = assert!(LOOK_UP_RESULTS == kad::K_VALUE.get());
 
@@ -57,12 +66,14 @@ pub(crate) struct Protocols {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
-    circuits: relay::client::Behaviour,
+    pub(crate) traversal: Traversal,
 }
 
 /// The protocols behind the gate.
 pub(crate) struct Gate {
     pub(crate) protocols: Protocols,
+    /// Addresses that others say this node has.
+    candidates: HashSet<Multiaddr>,
 }
 
 /// The names of a network's protocols.
@@ -84,7 +95,7 @@ impl Names {
 pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<Swarm<Gate>, NetError> {
     let keys = keypair(&options.identity);
     let (transport, circuits) = transport::build(&keys, options.waits.dial)?;
-    let gate = Gate { protocols: protocols(options, handler, circuits) };
+    let gate = Gate { protocols: protocols(options, handler, circuits), candidates: HashSet::new() };
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
 }
@@ -108,7 +119,7 @@ fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::c
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(options.waits.ping)),
         mdns: multicast(options, local).into(),
-        circuits,
+        traversal: Traversal::new(options, local, circuits),
     }
 }
 
@@ -152,6 +163,17 @@ fn multicast(options: &NetOptions, local: PeerId) -> Option<mdns::tokio::Behavio
     mdns::tokio::Behaviour::new(mdns::Config::default(), local)
         .inspect_err(|error| tracing::warn!(%error, "mDNS is not available"))
         .ok()
+}
+
+impl Gate {
+    fn is_worth_probing(&mut self, candidate: &Multiaddr) -> bool {
+        let (bare, _) = address::split(candidate);
+        if self.candidates.contains(&bare) {
+            return true;
+        }
+        let is_worth_it = address::is_public(&bare) && self.candidates.len() < CANDIDATES_MAX;
+        is_worth_it && self.candidates.insert(bare)
+    }
 }
 
 impl NetworkBehaviour for Gate {
@@ -201,6 +223,11 @@ impl NetworkBehaviour for Gate {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::NewExternalAddrCandidate(candidate) = &event
+            && !self.is_worth_probing(candidate.addr)
+        {
+            return;
+        }
         self.protocols.on_swarm_event(event);
     }
 

@@ -30,6 +30,7 @@ pub(crate) enum FoundBy {
     Mdns,
     Dht,
     Inbound,
+    Record,
     Remembered,
 }
 
@@ -52,6 +53,8 @@ pub(crate) struct Entry {
     pub(crate) links: Vec<Link>,
     /// Whether it serves the DHT, once it has said so.
     pub(crate) server: bool,
+    /// Whether it puts calls through to others.
+    pub(crate) relays: bool,
     agent: Option<String>,
     round_trip: Option<Duration>,
     missed_pings: u32,
@@ -81,6 +84,7 @@ impl FoundBy {
             Self::Mdns => "mdns",
             Self::Dht => "dht",
             Self::Inbound => "inbound",
+            Self::Record => "record",
             Self::Remembered => "remembered",
         }
     }
@@ -145,6 +149,7 @@ impl Entry {
             found_by,
             links: Vec::new(),
             server: false,
+            relays: false,
             agent: None,
             round_trip: None,
             missed_pings: 0,
@@ -153,6 +158,10 @@ impl Entry {
             failures: 0,
             seen: now,
         }
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -241,7 +250,8 @@ impl Entry {
         self.failures = self.failures.saturating_add(1);
     }
 
-    fn is_up(&mut self) {
+    /// It may be dialled again.
+    pub(crate) fn is_up(&mut self) {
         self.down = None;
         self.failures = 0;
     }

@@ -1,8 +1,9 @@
 //! The one task that owns the swarm. It only dispatches: connections are in `driver/peers.rs`, requests in both directions
-//! in `driver/rpc.rs`, look-ups and snapshots in `driver/kad.rs`. Invariant: nothing here waits; what takes time is a
+//! in `driver/rpc.rs`, look-ups and snapshots in `driver/kad.rs`, gateways and relays in `driver/nat.rs`. Invariant: nothing here waits; what takes time is a
 //! spawned task held in a set, or state that a later event finds.
 
 mod kad;
+mod nat;
 mod peers;
 mod rpc;
 
@@ -21,7 +22,7 @@ use dsn_core::{
 use futures::StreamExt;
 use libp2p::{Multiaddr, Swarm, TransportError, core::transport::ListenerId, swarm::SwarmEvent};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -32,6 +33,7 @@ use crate::{
     book::Book,
     error::NetError,
     options::{NetOptions, Waits},
+    reach::{Evidence, Reach},
     window::Lease,
 };
 
@@ -39,6 +41,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// For listeners to report the address they got from the system.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one that has reported an address to report its next.
+const MORE_ADDRESSES: Duration = Duration::from_millis(10);
 
 /// What the handle asks of the driver.
 pub(crate) enum Command {
@@ -48,6 +52,8 @@ pub(crate) enum Command {
         lease: Lease,
         /// Whether it does no harm twice, so that a lost connection may be made up for.
         repeatable: bool,
+        /// Whether it carries or asks for pieces.
+        bulk: bool,
         reply: oneshot::Sender<Result<Response, NetworkError>>,
     },
     Snapshot {
@@ -64,6 +70,10 @@ pub(crate) enum Command {
     GoodPeers {
         reply: oneshot::Sender<Vec<(NodeId, Vec<String>)>>,
     },
+    Introduce {
+        node: NodeId,
+        addresses: Vec<Multiaddr>,
+    },
     Report {
         node: NodeId,
         evidence: PeerEvidence,
@@ -76,6 +86,7 @@ pub(crate) enum Command {
 pub(crate) struct Shared {
     local: NodeId,
     listening: RwLock<Vec<Multiaddr>>,
+    pub(crate) reach: watch::Sender<Reach>,
 }
 
 impl Shared {
@@ -106,6 +117,7 @@ struct Driver {
     calls: rpc::Calls,
     serving: rpc::Serving,
     finder: kad::Finder,
+    nat: nat::Nat,
 }
 
 /// Starts listening, then the driver's task. Dropping the future stops everything.
@@ -116,16 +128,24 @@ pub(crate) async fn start(
 ) -> Result<Started, NetError> {
     let mut driver = Driver::new(&options, handler, inbox)?;
     for address in &options.listen {
-        driver.listen(address)?;
+        match driver.listen(address) {
+            // Where there is no IPv6, listening on all of its addresses is asked for by those who do not care.
+            Err(error @ NetError::Listen { .. }) if address.starts_with("/ip6/::/") && driver.has_listeners() => {
+                tracing::info!(%error, "no IPv6 here");
+            }
+            listening => listening?,
+        }
     }
     for address in &options.external {
         let address = address::split(&address::parse(address)?).0;
+        driver.nat.evidence.claimed(address.clone());
         driver.swarm.add_external_address(address);
     }
     if timeout(LISTEN_TIMEOUT, driver.listeners_up()).await.is_err() {
         let address = driver.silent_listeners.into_values().next().unwrap_or_default();
         return Err(NetError::ListenTimeout { address, after: LISTEN_TIMEOUT });
     }
+    driver.reach_changed();
     Ok(Started { shared: Arc::clone(&driver.shared), driver: tokio::spawn(driver.run()) })
 }
 
@@ -133,6 +153,7 @@ impl Driver {
     fn new(options: &NetOptions, handler: Arc<dyn Handler>, inbox: mpsc::Receiver<Command>) -> Result<Self, NetError> {
         let local = options.identity.node_id();
         let dials = peers::Dials::new(options)?;
+        let reach = Evidence::default().reach(&local);
         Ok(Self {
             local,
             serve: options.serve,
@@ -140,13 +161,14 @@ impl Driver {
             names: Names::new(&options.network),
             swarm: behaviour::build(options, Arc::clone(&handler))?,
             inbox,
-            shared: Arc::new(Shared { local, listening: RwLock::default() }),
+            shared: Arc::new(Shared { local, listening: RwLock::default(), reach: watch::Sender::new(reach) }),
             silent_listeners: HashMap::new(),
             book: Book::default(),
             dials,
             calls: rpc::Calls::default(),
             serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence),
             finder: kad::Finder::default(),
+            nat: nat::Nat::default(),
         })
     }
 
@@ -167,9 +189,17 @@ impl Driver {
         Ok(())
     }
 
+    fn has_listeners(&self) -> bool {
+        self.swarm.listeners().next().is_some() || !self.silent_listeners.is_empty()
+    }
+
     async fn listeners_up(&mut self) {
         while !self.silent_listeners.is_empty() {
             let event = self.swarm.select_next_some().await;
+            self.on_swarm_event(event);
+        }
+        // A listener on all interfaces reports one after the other.
+        while let Ok(event) = timeout(MORE_ADDRESSES, self.swarm.select_next_some()).await {
             self.on_swarm_event(event);
         }
     }
@@ -194,13 +224,14 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Request { to, frame, lease, repeatable, reply } => {
-                self.call(rpc::Outgoing { to, frame, lease, repeatable, reply });
+            Command::Request { to, frame, lease, repeatable, bulk, reply } => {
+                self.call(rpc::Outgoing { to, frame, lease, repeatable, bulk, reply });
             }
             Command::Snapshot { fresh, reply } => self.snapshot(fresh, reply),
             Command::LookUp { key, reply } => self.look_up(key, reply),
             Command::KnownNodes { reply } => drop(reply.send(self.book.known())),
             Command::GoodPeers { reply } => drop(reply.send(self.book.good())),
+            Command::Introduce { node, addresses } => self.on_introduced(node, &addresses),
             Command::Report { node, evidence } => self.on_report(node, evidence),
             Command::Shutdown => unreachable!("the loop has ended"),
         }
@@ -218,7 +249,12 @@ impl Driver {
             }
             SwarmEvent::NewListenAddr { listener_id, address } => self.on_listening(listener_id, address),
             SwarmEvent::ExpiredListenAddr { address, .. } => self.on_not_listening(&[address]),
-            SwarmEvent::ListenerClosed { addresses, .. } => self.on_not_listening(&addresses),
+            SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
+                self.on_not_listening(&addresses);
+                self.on_listener_closed(listener_id);
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.on_address_confirmed(&address),
+            SwarmEvent::ExternalAddrExpired { address } => self.on_address_expired(&address),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
             _ => {}
         }
@@ -232,16 +268,20 @@ impl Driver {
             ProtocolsEvent::Ping(event) => self.on_ping_event(&event),
             ProtocolsEvent::Mdns(event) => self.on_mdns_event(event),
             ProtocolsEvent::Limits(event) => match event {},
-            ProtocolsEvent::Circuits(_) => {}
+            ProtocolsEvent::Traversal(event) => self.on_traversal_event(event),
         }
     }
 
     fn on_listening(&mut self, listener: ListenerId, address: Multiaddr) {
         tracing::info!(%address, "listening");
         self.silent_listeners.remove(&listener);
+        if self.on_circuit_granted(listener, &address) {
+            return;
+        }
         if address::is_routable(&address) {
-            // Nodes behind a gateway are not foreseen yet: what is listened on can be reached.
             self.swarm.add_external_address(address.clone());
+            self.nat.evidence.listening(address.clone());
+            self.reach_changed();
         }
         self.listening(|listening| listening.push(address));
     }
@@ -251,6 +291,7 @@ impl Driver {
             tracing::info!(%address, "no longer listening");
             self.swarm.remove_external_address(address);
         }
+        self.nat.evidence.not_listening(addresses);
         self.listening(|listening| listening.retain(|address| !addresses.contains(address)));
     }
 
@@ -272,5 +313,7 @@ impl Driver {
         self.give_up_late_dials(now);
         self.close_extra_links(now);
         self.give_up_unseeded(now);
+        self.keep_relays(now);
+        self.give_up_punching(now);
     }
 }

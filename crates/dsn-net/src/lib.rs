@@ -36,10 +36,12 @@ mod error;
 mod identity;
 mod node;
 mod options;
+mod reach;
 mod transport;
 mod window;
 
-pub use address::{address_to_bytes, address_to_text, check_address};
+pub use address::{address_to_bytes, address_to_text, check_address, is_public_address};
 pub use error::NetError;
 pub use node::Node;
 pub use options::{NetOptions, Room, Waits};
+pub use reach::{Reach, Reachability};

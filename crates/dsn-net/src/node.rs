@@ -2,16 +2,24 @@
 //! to the driver, the one task that owns the connections. Not here: any decision about peers. Invariant: every method
 //! ends, in an answer or a typed error, whatever the driver and the other nodes do.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod hidden;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dsn_core::{
+    network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
     rpc::{Refusal, Request, Response, StoreHeader, StorePart, frame::Frame},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -20,6 +28,7 @@ use crate::{
     driver::{self, Command, Shared},
     error::NetError,
     options::{NetOptions, Waits},
+    reach::Reach,
     window::{Windows, cost},
 };
 
@@ -34,6 +43,10 @@ pub struct Node {
 
 struct Inner {
     local: NodeId,
+    network: NetworkName,
+    unknown: hidden::Unknown,
+    /// Who has registered with servers of a small network, and until when that is believed.
+    hidden: Mutex<Option<(Instant, BTreeSet<NodeId>)>>,
     waits: Waits,
     handler: Arc<dyn Handler>,
     windows: Windows,
@@ -51,11 +64,15 @@ impl Node {
     pub async fn start(options: NetOptions, handler: Arc<dyn Handler>) -> Result<Self, NetError> {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (waits, outgoing, local) = (options.waits, options.room.outgoing, options.identity.node_id());
+        let network = options.network.clone();
         let started = driver::start(options, Arc::clone(&handler), inbox).await?;
         tracing::info!(node = %local, "network started");
         Ok(Self {
             inner: Arc::new(Inner {
                 local,
+                network,
+                unknown: hidden::Unknown::default(),
+                hidden: Mutex::default(),
                 waits,
                 handler,
                 windows: Windows::new(outgoing),
@@ -69,6 +86,11 @@ impl Node {
     /// The addresses listened on, with the node's id at their end.
     pub fn listen_addrs(&self) -> Vec<String> {
         self.inner.shared.listen_addrs()
+    }
+
+    /// How others reach this node, as it finds out. Told anew whenever that changes.
+    pub fn reach(&self) -> watch::Receiver<Reach> {
+        self.inner.shared.reach.subscribe()
     }
 
     /// Servers worth remembering for the next run, best first, with addresses that worked; for
@@ -102,6 +124,25 @@ impl Node {
         answer.await.map_err(|_| NetworkError::Stopped)
     }
 
+    /// Sends a request where the node is known to be.
+    async fn request_once(&self, to: NodeId, request: Request) -> Result<Response, NetworkError> {
+        let bulk = matches!(request, Request::Store(_) | Request::Fetch(_));
+        let after = if bulk { self.inner.waits.bulk } else { self.inner.waits.control };
+        let late = NetworkError::Timeout { node: to, after };
+        if to == self.inner.local {
+            return timeout(after, self.serve_myself(request)).await.map_err(|_| late);
+        }
+        let expected = Expected::of(&request);
+        let frame = Frame::from(&request);
+        let lease = timeout(after, self.inner.windows.acquire(to, cost(&request, &frame)));
+        let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
+        let repeatable = !matches!(request, Request::Store(_));
+        drop(request);
+        let sent = self.ask(|reply| Command::Request { to, frame, lease, repeatable, bulk, reply });
+        let response = timeout(after, sent).await.map_err(|_| late)???;
+        if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
+    }
+
     /// A request to oneself goes to one's own handler, through the same door as a stranger's.
     async fn serve_myself(&self, request: Request) -> Response {
         if let Request::Store(parts) = &request {
@@ -122,25 +163,20 @@ impl Network for Node {
     }
 
     async fn request(&self, to: NodeId, request: Request) -> Result<Response, NetworkError> {
-        let bulk = matches!(request, Request::Store(_) | Request::Fetch(_));
-        let after = if bulk { self.inner.waits.bulk } else { self.inner.waits.control };
-        let late = NetworkError::Timeout { node: to, after };
-        if to == self.inner.local {
-            return timeout(after, self.serve_myself(request)).await.map_err(|_| late);
+        let again = request.clone(); // pieces are counted references
+        match self.request_once(to, request).await {
+            Err(NetworkError::Unreachable { .. }) if self.find_hidden(to).await => self.request_once(to, again).await,
+            answer => answer,
         }
-        let expected = Expected::of(&request);
-        let frame = Frame::from(&request);
-        let lease = timeout(after, self.inner.windows.acquire(to, cost(&request, &frame)));
-        let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
-        let repeatable = !matches!(request, Request::Store(_));
-        drop(request);
-        let sent = self.ask(|reply| Command::Request { to, frame, lease, repeatable, reply });
-        let response = timeout(after, sent).await.map_err(|_| late)???;
-        if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
+    }
+
+    async fn introduce(&self, node: NodeId, addresses: Vec<Bytes>) {
+        self.tell(node, &addresses).await;
     }
 
     async fn snapshot(&self, fresh: bool) -> Result<Snapshot, NetworkError> {
-        self.ask(|reply| Command::Snapshot { fresh, reply }).await?
+        let snapshot = self.ask(|reply| Command::Snapshot { fresh, reply }).await??;
+        Ok(self.add_hidden(snapshot).await)
     }
 
     async fn look_up(&self, key: [u8; 32]) -> Result<Vec<NodeId>, NetworkError> {
@@ -175,6 +211,8 @@ enum Expected {
     Renewed,
     Compared,
     Greeted,
+    Registered,
+    Records,
 }
 
 impl Expected {
@@ -194,6 +232,8 @@ impl Expected {
             Request::Renew(_) => Self::Renewed,
             Request::Compare(_) => Self::Compared,
             Request::Greet(_) => Self::Greeted,
+            Request::Register(_) => Self::Registered,
+            Request::Records(_) => Self::Records,
         }
     }
 
@@ -218,6 +258,8 @@ impl Expected {
             Response::Renewed(_) => matches!(self, Self::Renewed),
             Response::Compared(_) => matches!(self, Self::Compared),
             Response::Greeted(_) => matches!(self, Self::Greeted),
+            Response::Registered { .. } => matches!(self, Self::Registered),
+            Response::Records(_) => matches!(self, Self::Records),
         }
     }
 }

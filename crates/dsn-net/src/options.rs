@@ -24,6 +24,10 @@ pub struct NetOptions {
     pub remembered: Vec<(NodeId, Vec<String>)>,
     /// Whether nodes on the same LAN are looked for.
     pub mdns: bool,
+    /// Whether the gateway is asked to open a port (UPnP).
+    pub upnp: bool,
+    /// Whether calls are put through to nodes that nobody can dial, once others can dial this one.
+    pub relay: bool,
     /// Time-outs.
     pub waits: Waits,
     /// Bounds on memory.
@@ -77,6 +81,8 @@ impl NetOptions {
             bootstrap: Vec::new(),
             remembered: Vec::new(),
             mdns: true,
+            upnp: false,
+            relay: false,
             waits: Waits::default(),
             room: Room::default(),
         }

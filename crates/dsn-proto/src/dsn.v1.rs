@@ -151,7 +151,7 @@ pub struct Locator {
 pub struct Request {
     #[prost(
         oneof = "request::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub kind: ::core::option::Option<request::Kind>,
 }
@@ -187,13 +187,17 @@ pub mod request {
         Compare(super::CompareRequest),
         #[prost(message, tag = "14")]
         Greet(super::Signed),
+        #[prost(message, tag = "15")]
+        Register(super::Signed),
+        #[prost(message, tag = "16")]
+        Records(super::RecordsRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -231,6 +235,10 @@ pub mod response {
         Compare(super::CompareResponse),
         #[prost(message, tag = "15")]
         Greet(super::GreetResponse),
+        #[prost(message, tag = "16")]
+        Register(super::RegisterResponse),
+        #[prost(message, tag = "17")]
+        Records(super::RecordsResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -365,6 +373,9 @@ pub struct InfoResponse {
     /// everything is being moved off it
     #[prost(bool, tag = "4")]
     pub leaving: bool,
+    /// nodes that no look-up finds and that have registered here
+    #[prost(uint32, tag = "5")]
+    pub registered: u32,
 }
 /// One entry a chunk asked for, in that order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -498,6 +509,27 @@ pub struct CompareResponse {
 pub struct GreetResponse {
     #[prost(message, repeated, tag = "1")]
     pub greetings: ::prost::alloc::vec::Vec<Signed>,
+}
+/// Either of these nodes, or of all above a node in the order of their ids.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordsRequest {
+    /// one after the other, 32 bytes each
+    #[prost(bytes = "bytes", tag = "1")]
+    pub ids: ::prost::bytes::Bytes,
+    /// 32 bytes, or none to begin with the first
+    #[prost(bytes = "bytes", tag = "2")]
+    pub after: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegisterResponse {
+    /// how long it is kept; 0: no room
+    #[prost(uint32, tag = "1")]
+    pub secs: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RecordsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Signed>,
 }
 /// One entry a chunk, in order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]

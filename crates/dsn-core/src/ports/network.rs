@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
@@ -25,6 +26,9 @@ pub trait Network: Send + Sync + 'static {
 
     /// The servers closest to `key`, closest first, by an iterative look-up; a node that is a server counts itself.
     async fn look_up(&self, key: [u8; 32]) -> Result<Vec<NodeId>, NetworkError>;
+
+    /// Tells where a node is by its own signed word: binary multiaddrs. Nothing for a network that finds all its nodes.
+    async fn introduce(&self, _node: NodeId, _addresses: Vec<Bytes>) {}
 
     /// Tells what a node's answers were worth, so that the network can rank and shun it.
     fn report(&self, node: NodeId, evidence: PeerEvidence);
@@ -93,7 +97,7 @@ pub struct KnownNode {
     pub addresses: Vec<String>,
     /// Whether a connection stands.
     pub connected: bool,
-    /// How it was found: `bootstrap`, `mdns`, `dht`, `inbound`, `remembered`.
+    /// How it was found: `bootstrap`, `mdns`, `dht`, `inbound`, `record`, `remembered`.
     pub found_by: &'static str,
     /// Last measured round trip.
     pub round_trip: Option<Duration>,

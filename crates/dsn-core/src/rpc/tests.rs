@@ -11,7 +11,7 @@ use crate::{
     cid::Cid,
     greeting::{GreetingBody, RunId},
     lease::LeaseBody,
-    limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES},
+    limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES, RECORDS_MAX_PER_ANSWER},
     receipt::VerifiedReceipt,
     testing,
     wire::WireError,
@@ -116,6 +116,14 @@ fn greeting() -> impl Strategy<Value = Greeting> {
     })
 }
 
+fn record_query() -> impl Strategy<Value = RecordQuery> {
+    let node = || any::<[u8; 32]>().prop_map(NodeId);
+    prop_oneof![
+        vec(node(), 1..=RECORDS_MAX_PER_ANSWER).prop_map(RecordQuery::Of),
+        proptest::option::of(node()).prop_map(RecordQuery::After),
+    ]
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let part = (token(), 0u8..48, body()).prop_map(|(token, index, bytes)| StorePart { token, index, bytes });
     let want = (testing::chunk_id(), testing::indices()).prop_map(|(chunk, indices)| Want { chunk, indices });
@@ -139,6 +147,8 @@ fn request() -> impl Strategy<Value = Request> {
             Request::Compare(marks.collect())
         }),
         greeting().prop_map(Request::Greet),
+        testing::record().prop_map(Request::Register),
+        record_query().prop_map(Request::Records),
     ]
 }
 
@@ -162,9 +172,9 @@ fn answer() -> impl Strategy<Value = OfferAnswer> {
 }
 
 fn response() -> impl Strategy<Value = Response> {
-    let info = (testing::record(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-        |(record, reserved, free_bytes, leaving)| {
-            Response::Info(FarmerInfo { record, reserved_bytes: reserved, free_bytes, leaving })
+    let info = (testing::record(), any::<u64>(), any::<u64>(), any::<bool>(), any::<u32>()).prop_map(
+        |(record, reserved, free_bytes, leaving, registered)| {
+            Response::Info(FarmerInfo { record, reserved_bytes: reserved, free_bytes, leaving, registered })
         },
     );
     let part =
@@ -186,6 +196,8 @@ fn response() -> impl Strategy<Value = Response> {
         vec(any::<u32>(), 0..5).prop_map(Response::Renewed),
         vec(any::<bool>(), 0..5).prop_map(Response::Compared),
         vec(greeting(), 0..3).prop_map(Response::Greeted),
+        any::<u32>().prop_map(|secs| Response::Registered { secs }),
+        vec(testing::record(), 0..3).prop_map(Response::Records),
     ]
 }
 

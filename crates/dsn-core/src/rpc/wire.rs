@@ -4,8 +4,8 @@ use bytes::Bytes;
 use dsn_proto::{self as proto, request::Kind as Ask, response::Kind as Answer};
 
 use super::{
-    Audited, Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response,
-    Token, Want,
+    Audited, Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, RecordQuery, Refusal, Request,
+    Response, Token, Want,
 };
 use crate::{
     audit::{AuditItem, SLICE_MAX_BYTES},
@@ -17,7 +17,7 @@ use crate::{
     lease::Lease,
     limits::{
         AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
-        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, TOTAL_PIECES,
+        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, RECORDS_MAX_PER_ANSWER, TOTAL_PIECES,
     },
     locator::{Locator, LocatorMark},
     node_id::NodeId,
@@ -106,6 +106,8 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
             Ask::Compare(proto::CompareRequest { marks: marks.iter().map(mark).collect() })
         }
         Request::Greet(greeting) => Ask::Greet(greeting.to_proto()),
+        Request::Register(record) => Ask::Register(record.to_proto()),
+        Request::Records(query) => Ask::Records(query_to_proto(query)),
     };
     proto::Request { kind: Some(kind) }
 }
@@ -195,7 +197,33 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
             Request::Compare(compare.marks.iter().map(mark).collect::<Result<_, WireError>>()?)
         }
         Ask::Greet(greeting) => Request::Greet(Greeting::from_proto(greeting)?),
+        Ask::Register(record) => Request::Register(FarmerRecord::from_proto(record)?),
+        Ask::Records(query) => Request::Records(query_from_proto(&query)?),
     })
+}
+
+fn query_to_proto(query: &RecordQuery) -> proto::RecordsRequest {
+    match query {
+        RecordQuery::Of(nodes) => proto::RecordsRequest {
+            ids: nodes.iter().flat_map(|node| node.0).collect::<Vec<u8>>().into(),
+            after: Bytes::new(),
+        },
+        RecordQuery::After(node) => proto::RecordsRequest {
+            ids: Bytes::new(),
+            after: node.map(|node| Bytes::copy_from_slice(&node.0)).unwrap_or_default(),
+        },
+    }
+}
+
+fn query_from_proto(query: &proto::RecordsRequest) -> Result<RecordQuery, WireError> {
+    let node = |bytes: &[u8]| NodeId::from_slice(bytes).ok_or(field("ids"));
+    if query.ids.is_empty() {
+        let after = (!query.after.is_empty()).then(|| node(&query.after)).transpose()?;
+        return Ok(RecordQuery::After(after));
+    }
+    check(query.after.is_empty(), "after")?;
+    check(query.ids.len() <= RECORDS_MAX_PER_ANSWER * 32, "ids")?;
+    Ok(RecordQuery::Of(query.ids.chunks(32).map(node).collect::<Result<_, _>>()?))
 }
 
 fn want_from_proto(want: &proto::Want) -> Result<Want, WireError> {
@@ -227,6 +255,7 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
             reserved_bytes: info.reserved_bytes,
             free_bytes: info.free_bytes,
             leaving: info.leaving,
+            registered: info.registered,
         }),
         Response::Located(locators) => Answer::Locate(proto::LocateResponse {
             entries: locators
@@ -264,6 +293,10 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
         Response::Compared(wanted) => Answer::Compare(proto::CompareResponse { wanted: wanted.clone() }),
         Response::Greeted(greetings) => {
             Answer::Greet(proto::GreetResponse { greetings: greetings.iter().map(Greeting::to_proto).collect() })
+        }
+        Response::Registered { secs } => Answer::Register(proto::RegisterResponse { secs: *secs }),
+        Response::Records(records) => {
+            Answer::Records(proto::RecordsResponse { records: records.iter().map(FarmerRecord::to_proto).collect() })
         }
     };
     proto::Response { kind: Some(kind) }
@@ -350,6 +383,7 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
             reserved_bytes: info.reserved_bytes,
             free_bytes: info.free_bytes,
             leaving: info.leaving,
+            registered: info.registered,
         }),
         Answer::Locate(located) => {
             check(located.entries.len() <= IDS_MAX_PER_REQUEST, "entries")?;
@@ -392,6 +426,11 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
         Answer::Greet(greeted) => {
             check(greeted.greetings.len() <= GREETINGS_MAX_PER_NODE, "greetings")?;
             Response::Greeted(greeted.greetings.into_iter().map(Greeting::from_proto).collect::<Result<_, _>>()?)
+        }
+        Answer::Register(registered) => Response::Registered { secs: registered.secs },
+        Answer::Records(found) => {
+            check(found.records.len() <= RECORDS_MAX_PER_ANSWER, "records")?;
+            Response::Records(found.records.into_iter().map(FarmerRecord::from_proto).collect::<Result<_, _>>()?)
         }
         Answer::Renew(renewed) => {
             check(renewed.chunks.len() <= LEASES_MAX_PER_REQUEST, "chunks")?;

@@ -130,7 +130,7 @@ impl Driver {
 
     /// Nobody is there: a server is its whole network, a client has none.
     fn answer_alone(&mut self, question: Question) {
-        let me = self.serve.then_some(self.local).ok_or(NetworkError::NoPeers);
+        let me = self.serves().then_some(self.local).ok_or(NetworkError::NoPeers);
         let complete = self.dials.seeds.is_alone();
         match question {
             Question::LookUp { reply, .. } => drop(reply.send(me.map(|me| vec![me]))),
@@ -184,7 +184,7 @@ impl Driver {
 
     fn on_first_server(&mut self) {
         tracing::info!("the network is there");
-        if self.serve {
+        if self.serves() {
             // Introduces this node to its neighbours.
             self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
         }
@@ -250,7 +250,7 @@ impl Driver {
     }
 
     fn on_looked_up(&mut self, key: [u8; 32], found: Vec<NodeId>, reply: LookUpReply) {
-        let me = self.serve.then_some(self.local);
+        let me = self.serves().then_some(self.local);
         let nodes = closest(found.into_iter().chain(me), Position::of_key(&key), LOOK_UP_RESULTS);
         let _nobody_waits = reply.send(if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(nodes) });
     }
@@ -324,7 +324,7 @@ impl Driver {
         let Some(crawling) = self.finder.crawl.take() else { return };
         let took = crawling.started.elapsed();
         let (mut nodes, complete) = crawling.crawl.finish();
-        nodes.extend(self.serve.then_some(self.local));
+        nodes.extend(self.serves().then_some(self.local));
         tracing::debug!(nodes = nodes.len(), complete, ?took, "network crawled");
         let result = if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(Snapshot { nodes, complete }) };
         if let Ok(snapshot) = &result {

@@ -14,7 +14,7 @@ use dsn_core::{node_id::NodeId, ports::NetworkError};
 use libp2p::{
     Multiaddr, PeerId, TransportError,
     core::ConnectedPoint,
-    identify, mdns, ping,
+    identify, mdns, ping, relay,
     swarm::{ConnectionId, DialError, dial_opts::DialOpts},
 };
 
@@ -83,13 +83,16 @@ impl Driver {
         if outgoing.reply.is_closed() {
             return;
         }
+        let now = Instant::now();
         if self.is_connected(&node) {
-            return self.send(outgoing);
+            if let Some(outgoing) = self.wait_for_punch(outgoing, now) {
+                self.send(outgoing);
+            }
+            return;
         }
         if let Some(dial) = self.dials.pending.get_mut(&node) {
             return dial.waiting.push(outgoing); // bounded: the window lets 64 of them through
         }
-        let now = Instant::now();
         if let Some(reason) = self.book.get(&node).and_then(|entry| entry.why_down(now)) {
             return outgoing.fail(NetworkError::Unreachable { node, reason: reason.to_owned() });
         }
@@ -196,8 +199,14 @@ impl Driver {
             entry.address_failed(&address);
         }
         let way = if endpoint.is_relayed() { Way::Circuit } else { address::way(&remote).unwrap_or(Way::Tcp) };
+        let link_remote = remote.clone();
         entry.connected(Link { id, dialled, way, since: now, remote }, now);
+        self.nat.evidence.met(&link_remote);
+        self.reach_changed();
         self.send_waiting(node);
+        if way != Way::Circuit {
+            self.send_unpunched(node);
+        }
     }
 
     pub(super) fn on_disconnected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -215,7 +224,7 @@ impl Driver {
         self.on_seed_failed(id, named.map(|(_, node)| node), error);
         let Some((peer, node)) = named else { return };
         if self.is_connected(&node) {
-            return;
+            return self.punch_failed(node, 1);
         }
         if matches!(error, DialError::Denied { .. }) {
             self.crawl_has_a_hole();
@@ -244,6 +253,7 @@ impl Driver {
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
         let server = info.protocols.contains(&self.names.kad);
         entry.identified(&info.agent_version, server);
+        entry.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         if server {
             entry.replace_addresses(&addresses);
             let dialable = entry.to_dial();
@@ -289,7 +299,7 @@ impl Driver {
             return; // a look-up whose connection is closed under it waits for its time-out
         }
         let idle = |node: &NodeId, link: &Link| {
-            let old = now >= link.since + EXTRA_LINK_AGE;
+            let old = link.way == Way::Circuit || now >= link.since + EXTRA_LINK_AGE;
             old && !self.calls.in_flight_to(node) && !self.serving.in_flight_on(link.id)
         };
         let extra = |(node, entry): (&NodeId, &Entry)| {

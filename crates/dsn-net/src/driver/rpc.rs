@@ -46,6 +46,8 @@ pub(super) struct Outgoing {
     pub(super) lease: Lease,
     /// Whether it may be sent once more when the connection is lost.
     pub(super) repeatable: bool,
+    /// Whether it carries or asks for pieces, which are not for somebody else's line.
+    pub(super) bulk: bool,
     pub(super) reply: oneshot::Sender<Result<Response, NetworkError>>,
 }
 
