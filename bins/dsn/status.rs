@@ -55,7 +55,7 @@ pub(crate) struct SpaceCount {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum StatusAnswer {
-    Status(StatusJson),
+    Status(Box<StatusJson>),
     Uncounted { uncounted: String },
 }
 

@@ -2,7 +2,7 @@
 //! snapshots in `tests/cmd` anew.
 
 /// Everything that this shell may be set to.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 12] = [
     "DSN_CONFIG",
     "DSN_NETWORK",
     "DSN_BOOTSTRAP",

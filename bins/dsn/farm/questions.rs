@@ -74,7 +74,7 @@ async fn status_now(running: &Running) -> StatusJson {
 async fn counted(running: &Running) -> StatusAnswer {
     let _only_one = running.counting.lock().await;
     match running.store.verify_space().await {
-        Ok(check) => StatusAnswer::Status(status_now(running).await.with(SpaceCount::from(check))),
+        Ok(check) => StatusAnswer::Status(Box::new(status_now(running).await.with(SpaceCount::from(check)))),
         Err(error) => StatusAnswer::Uncounted { uncounted: error.to_string() },
     }
 }

@@ -1,0 +1,141 @@
+//! Real processes on machines of a small internet made of network namespaces: home routers, a relay, a broken cable, a bad
+//! line, a network without IPv4.
+
+#[path = "nat/lab.rs"]
+mod lab;
+
+use std::time::{Duration, Instant};
+
+use lab::{Lab, LabFarmer, Ports};
+
+const MIB: usize = 1 << 20;
+
+/// Where the first host with a public address is found.
+const BOOTSTRAP: &str = "/ip4/198.51.100.1/tcp/4100";
+
+/// Waits until something is so.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A farmer with a public address, two in a home, and a client in another; the homes' gateways choose ports so.
+fn two_homes(ports: Ports) -> Option<(Lab, Vec<LabFarmer>)> {
+    let mut lab = Lab::open()?;
+    lab.host("relay", "198.51.100.1/24");
+    lab.host_behind("home", "198.51.100.10/24", "192.168.1", ports);
+    lab.host_behind("cafe", "198.51.100.20/24", "192.168.2", ports);
+    let listen = ["--listen", "/ip4/0.0.0.0/tcp/4100", "--listen", "/ip4/0.0.0.0/udp/4100/quic-v1"];
+    let relay = lab.farm("relay", "relay", &listen);
+    let hidden: Vec<_> = ["one", "two"].map(|name| lab.farm("home", name, &["--bootstrap", BOOTSTRAP])).into();
+    for farmer in &hidden {
+        wait_for("a farmer behind a gateway finds a relay", || {
+            let reach = &lab.status(farmer)["reach"];
+            reach["kind"] == "relayed" && reach["relays"][0] == relay.peer_id.as_str()
+        });
+    }
+    assert_eq!(lab.status(&relay)["reach"]["kind"], "public");
+    Some((lab, hidden))
+}
+
+/// Puts and gets a file in the one home whose pieces lie in the other, too.
+fn exchange(lab: &Lab, hidden: &[LabFarmer]) {
+    let file = lab.file("file", 20 * MIB);
+    let cid = lab.put("cafe", BOOTSTRAP, &file);
+    for farmer in hidden {
+        assert!(lab.status(farmer)["pieces"].as_u64() > Some(30), "a farmer behind a gateway holds its share");
+    }
+    lab.get("cafe", BOOTSTRAP, &cid, &file).expect("it is there");
+}
+
+#[test]
+fn two_homes_exchange_files_by_punching_holes() {
+    let Some((lab, hidden)) = two_homes(Ports::Kept) else { return };
+    exchange(&lab, &hidden);
+    let punched = |farmer| lab.status(farmer)["reach"]["hole_punched"].as_u64().expect("a number");
+    assert!(hidden.iter().map(punched).sum::<u64>() >= 1, "no direct connection came about");
+    let doctor = lab.dsn("home", &hidden[0].dir).arg("doctor").output().expect("dsn starts");
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.status.success() && told.contains("forward a port"), "{}", lab::shown(&doctor));
+}
+
+#[test]
+fn where_no_hole_can_be_punched_the_relay_carries_the_pieces() {
+    let Some((lab, hidden)) = two_homes(Ports::Random) else { return };
+    exchange(&lab, &hidden);
+    for farmer in &hidden {
+        assert_eq!(lab.status(farmer)["reach"]["hole_punched"], 0, "the gateway of the lab is not what it should be");
+    }
+}
+
+/// Farmers at the switch, one a host, from address 1 on.
+fn farmers_at_the_switch(lab: &mut Lab, count: u8) {
+    for nth in 1..=count {
+        let host = format!("f{nth}");
+        lab.host(&host, &format!("198.51.100.{nth}/24"));
+        let mut args = vec!["--listen", "/ip4/0.0.0.0/tcp/4100"];
+        if nth > 1 {
+            args.extend(["--bootstrap", BOOTSTRAP]);
+        }
+        lab.farm(&host, &host, &args);
+    }
+}
+
+#[test]
+fn both_sides_of_a_cut_cable_go_on_and_meet_again() {
+    let Some(mut lab) = Lab::open() else { return };
+    farmers_at_the_switch(&mut lab, 6);
+    let before = lab.file("before", 3 * MIB);
+    let cid = lab.put("f1", BOOTSTRAP, &before);
+    let (near, far) = ("{ 198.51.100.1, 198.51.100.2, 198.51.100.3 }", "{ 198.51.100.4, 198.51.100.5, 198.51.100.6 }");
+    let cut = |from: &str| {
+        format!("table inet cut {{ chain into {{ type filter hook input priority 0; ip saddr {from} drop; }}; }}")
+    };
+    for nth in 1..=6 {
+        lab.nft(&format!("f{nth}"), &cut(if nth <= 3 { far } else { near }));
+    }
+    let other_side = "/ip4/198.51.100.4/tcp/4100";
+    lab.get("f1", BOOTSTRAP, &cid, &before).expect("half of the farmers are enough");
+    lab.get("f4", other_side, &cid, &before).expect("on the other side too");
+    let during = lab.file("during", 2 * MIB);
+    let put_meanwhile = lab.put("f1", BOOTSTRAP, &during);
+    assert!(lab.get("f4", other_side, &put_meanwhile, &during).is_err(), "the cable is not cut");
+    for nth in 1..=6 {
+        lab.nft(&format!("f{nth}"), "flush chain inet cut into");
+    }
+    wait_for("what was put on one side is read on the other", || {
+        lab.get("f4", other_side, &put_meanwhile, &during).is_ok()
+    });
+}
+
+#[test]
+fn a_hundred_mebibytes_come_through_a_line_that_is_slow_and_loses_packets() {
+    let Some(mut lab) = Lab::open() else { return };
+    lab.bad_line(("near", "198.51.100.1/24"), ("far", "198.51.100.2/24"));
+    for (nth, port) in (1..=3).zip(["4100", "4101", "4102"]) {
+        let listen = format!("/ip4/198.51.100.1/tcp/{port}");
+        let bootstrap = if nth == 1 { vec![] } else { vec!["--bootstrap", BOOTSTRAP] };
+        lab.farm("near", &format!("farmer-{nth}"), &[vec!["--listen", &listen], bootstrap].concat());
+    }
+    let file = lab.file("file", 100 * MIB);
+    let cid = lab.put("far", BOOTSTRAP, &file);
+    lab.get("far", BOOTSTRAP, &cid, &file).expect("it is there");
+}
+
+#[test]
+fn a_network_without_ipv4_works() {
+    let Some(mut lab) = Lab::open() else { return };
+    let bootstrap = "/ip6/2001:db8::1/tcp/4100";
+    for nth in 1..=3 {
+        let host = format!("f{nth}");
+        lab.host(&host, &format!("2001:db8::{nth}/64"));
+        let args: &[&str] = if nth == 1 { &["--listen", "/ip6/::/tcp/4100"] } else { &["--bootstrap", bootstrap] };
+        lab.farm(&host, &host, args);
+    }
+    let file = lab.file("file", 3 * MIB);
+    let cid = lab.put("f3", bootstrap, &file);
+    lab.get("f2", bootstrap, &cid, &file).expect("it is there");
+}
