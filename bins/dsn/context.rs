@@ -86,6 +86,7 @@ fn flags(args: &Args) -> Layer {
             set(Key::FarmStorage, farm.storage.clone());
             set(Key::FarmListen, list(&farm.listen));
             set(Key::FarmExternal, list(&farm.external));
+            set(Key::FarmRendezvousServer, farm.rendezvous_server.then(|| "true".to_owned()));
             set(Key::FarmDiskReserve, farm.disk_reserve.clone());
             set(Key::FarmAbsentGrace, farm.absent_grace.clone());
         }

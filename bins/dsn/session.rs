@@ -71,6 +71,9 @@ fn listen(bootstrap: &[String], remembered: &[(NodeId, Vec<String>)]) -> Vec<Str
 
 /// Nodes of the same network that an earlier run met.
 pub(crate) fn remembered(context: &Context) -> Vec<(NodeId, Vec<String>)> {
+    if context.settings.text(Key::NetworkRemember) == "false" {
+        return Vec::new();
+    }
     let text = std::fs::read_to_string(context.folder.path(PEERS_FILE)).unwrap_or_default();
     let known: Remembered = serde_json::from_str(&text).unwrap_or_default();
     if known.network != context.settings.text(Key::NetworkName) {
@@ -118,6 +121,7 @@ impl Session {
         let options = NetOptions {
             mdns: mdns(context, &bootstrap)?,
             listen: listen(&bootstrap, &remembered),
+            rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
             bootstrap,
             remembered,
             ..NetOptions::new(Identity::from_seed(seed), context.network_name()?)

@@ -2,7 +2,7 @@
 //! snapshots in `tests/cmd` anew.
 
 /// Everything that this shell may be set to.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 15] = [
     "DSN_CONFIG",
     "DSN_NETWORK",
     "DSN_BOOTSTRAP",
@@ -15,6 +15,9 @@ const VARIABLES: [&str; 12] = [
     "DSN_UPNP",
     "DSN_EXTERNAL",
     "DSN_RELAY",
+    "DSN_RENDEZVOUS",
+    "DSN_REMEMBER",
+    "DSN_RENDEZVOUS_SERVER",
 ];
 
 #[test]

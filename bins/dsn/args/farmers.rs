@@ -35,6 +35,9 @@ pub(crate) struct Farm {
     /// An address under which others reach it besides, such as that of a forwarded port; may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) external: Vec<String>,
+    /// Keep the addresses of others who register here, and tell them to those who ask
+    #[arg(long)]
+    pub(crate) rendezvous_server: bool,
     /// Space to leave free on the disk (default: 5 % of it, at least 2 GiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_reserve: Option<String>,

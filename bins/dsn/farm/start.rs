@@ -48,6 +48,8 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         mdns: session::mdns(context, &bootstrap)?,
         upnp: context.yes_or_no(Key::NetworkUpnp)?,
         relay: context.yes_or_no(Key::FarmRelay)?,
+        rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
+        rendezvous_point: context.yes_or_no(Key::FarmRendezvousServer)?,
         bootstrap,
         remembered: session::remembered(context),
         ..NetOptions::new(identity.clone(), network_name.clone())

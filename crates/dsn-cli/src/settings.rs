@@ -20,6 +20,10 @@ pub enum Key {
     NetworkMdns,
     /// Whether the gateway is asked to open a port.
     NetworkUpnp,
+    /// Whether rendezvous points are used.
+    NetworkRendezvous,
+    /// Whether nodes met are remembered for the next run.
+    NetworkRemember,
     /// How much is logged.
     LogLevel,
     /// The redundancy of puts.
@@ -32,6 +36,8 @@ pub enum Key {
     FarmExternal,
     /// Whether a farmer that others can dial puts calls through to those that nobody can.
     FarmRelay,
+    /// Whether a farmer is a rendezvous point.
+    FarmRendezvousServer,
     /// Bytes a farmer leaves free on its disk.
     FarmDiskReserve,
     /// A farmer's failure-domain tag.
@@ -81,17 +87,20 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
         Self::NetworkUpnp,
+        Self::NetworkRendezvous,
+        Self::NetworkRemember,
         Self::LogLevel,
         Self::PutRedundancy,
         Self::FarmStorage,
         Self::FarmListen,
         Self::FarmExternal,
         Self::FarmRelay,
+        Self::FarmRendezvousServer,
         Self::FarmDiskReserve,
         Self::FarmDomain,
         Self::NetworkClosed,
@@ -108,12 +117,15 @@ impl Key {
             Self::NetworkBootstrap => "network.bootstrap",
             Self::NetworkMdns => "network.mdns",
             Self::NetworkUpnp => "network.upnp",
+            Self::NetworkRendezvous => "network.rendezvous",
+            Self::NetworkRemember => "network.remember",
             Self::LogLevel => "log.level",
             Self::PutRedundancy => "put.redundancy",
             Self::FarmStorage => "farm.storage",
             Self::FarmListen => "farm.listen",
             Self::FarmExternal => "farm.external",
             Self::FarmRelay => "farm.relay",
+            Self::FarmRendezvousServer => "farm.rendezvous_server",
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
@@ -131,12 +143,15 @@ impl Key {
             Self::NetworkBootstrap => "DSN_BOOTSTRAP",
             Self::NetworkMdns => "DSN_MDNS",
             Self::NetworkUpnp => "DSN_UPNP",
+            Self::NetworkRendezvous => "DSN_RENDEZVOUS",
+            Self::NetworkRemember => "DSN_REMEMBER",
             Self::LogLevel => "DSN_LOG",
             Self::PutRedundancy => "DSN_REDUNDANCY",
             Self::FarmStorage => "DSN_STORAGE",
             Self::FarmListen => "DSN_LISTEN",
             Self::FarmExternal => "DSN_EXTERNAL",
             Self::FarmRelay => "DSN_RELAY",
+            Self::FarmRendezvousServer => "DSN_RENDEZVOUS_SERVER",
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
@@ -150,7 +165,12 @@ impl Key {
     fn built_in(self) -> Option<&'static str> {
         match self {
             Self::NetworkName => Some("main"),
-            Self::NetworkMdns | Self::NetworkUpnp | Self::FarmRelay => Some("true"),
+            Self::NetworkMdns
+            | Self::NetworkUpnp
+            | Self::NetworkRendezvous
+            | Self::NetworkRemember
+            | Self::FarmRelay => Some("true"),
+            Self::FarmRendezvousServer => Some("false"),
             Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
             Self::FarmListen => {

@@ -2,6 +2,7 @@
 //! Kademlia's look-ups too: it drops addresses that lead nowhere and all but the best way. Not here: what is done with
 //! events, which is the driver's business.
 
+mod meeting;
 mod traversal;
 
 use std::{
@@ -25,8 +26,11 @@ use libp2p::{
     },
 };
 
-use self::traversal::Traversal;
-pub(crate) use self::traversal::TraversalEvent;
+use self::{meeting::Meeting, traversal::Traversal};
+pub(crate) use self::{
+    meeting::{MeetingEvent, PROTOCOL as RENDEZVOUS},
+    traversal::TraversalEvent,
+};
 use crate::{
     address,
     codec::Codec,
@@ -67,6 +71,7 @@ pub(crate) struct Protocols {
     ping: ping::Behaviour,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(crate) traversal: Traversal,
+    pub(crate) meeting: Meeting,
 }
 
 /// The protocols behind the gate.
@@ -120,6 +125,7 @@ fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::c
         ping: ping::Behaviour::new(ping::Config::new().with_interval(options.waits.ping)),
         mdns: multicast(options, local).into(),
         traversal: Traversal::new(options, local, circuits),
+        meeting: Meeting::new(keys, options.rendezvous_point),
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) enum FoundBy {
     Inbound,
     Record,
     Remembered,
+    Rendezvous,
 }
 
 /// One connection.
@@ -55,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) server: bool,
     /// Whether it puts calls through to others.
     pub(crate) relays: bool,
+    /// Whether it is a rendezvous point.
+    pub(crate) is_rendezvous: bool,
     agent: Option<String>,
     round_trip: Option<Duration>,
     missed_pings: u32,
@@ -86,6 +89,7 @@ impl FoundBy {
             Self::Inbound => "inbound",
             Self::Record => "record",
             Self::Remembered => "remembered",
+            Self::Rendezvous => "rendezvous",
         }
     }
 }
@@ -150,6 +154,7 @@ impl Entry {
             links: Vec::new(),
             server: false,
             relays: false,
+            is_rendezvous: false,
             agent: None,
             round_trip: None,
             missed_pings: 0,

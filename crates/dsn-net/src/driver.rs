@@ -5,6 +5,7 @@
 mod kad;
 mod nat;
 mod peers;
+mod rendezvous;
 mod rpc;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 use dsn_core::{
+    network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, KnownNode, NetworkError, PeerEvidence, Snapshot},
     rpc::{Response, frame::Frame},
@@ -106,6 +108,7 @@ struct Driver {
     local: NodeId,
     serve: bool,
     waits: Waits,
+    network: NetworkName,
     names: Names,
     swarm: Swarm<Gate>,
     inbox: mpsc::Receiver<Command>,
@@ -118,6 +121,7 @@ struct Driver {
     serving: rpc::Serving,
     finder: kad::Finder,
     nat: nat::Nat,
+    visits: rendezvous::Visits,
 }
 
 /// Starts listening, then the driver's task. Dropping the future stops everything.
@@ -158,6 +162,7 @@ impl Driver {
             local,
             serve: options.serve,
             waits: options.waits,
+            network: options.network.clone(),
             names: Names::new(&options.network),
             swarm: behaviour::build(options, Arc::clone(&handler))?,
             inbox,
@@ -169,6 +174,7 @@ impl Driver {
             serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence),
             finder: kad::Finder::default(),
             nat: nat::Nat::default(),
+            visits: rendezvous::Visits { enabled: options.rendezvous, ..rendezvous::Visits::default() },
         })
     }
 
@@ -269,6 +275,7 @@ impl Driver {
             ProtocolsEvent::Mdns(event) => self.on_mdns_event(event),
             ProtocolsEvent::Limits(event) => match event {},
             ProtocolsEvent::Traversal(event) => self.on_traversal_event(event),
+            ProtocolsEvent::Meeting(event) => self.on_meeting_event(event),
         }
     }
 
@@ -314,6 +321,7 @@ impl Driver {
         self.close_extra_links(now);
         self.give_up_unseeded(now);
         self.keep_relays(now);
+        self.visit_points(now);
         self.give_up_punching(now);
     }
 }

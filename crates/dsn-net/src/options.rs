@@ -28,6 +28,10 @@ pub struct NetOptions {
     pub upnp: bool,
     /// Whether calls are put through to nodes that nobody can dial, once others can dial this one.
     pub relay: bool,
+    /// Whether rendezvous points among the nodes met are used to find others.
+    pub rendezvous: bool,
+    /// Whether this node is such a point.
+    pub rendezvous_point: bool,
     /// Time-outs.
     pub waits: Waits,
     /// Bounds on memory.
@@ -83,6 +87,8 @@ impl NetOptions {
             mdns: true,
             upnp: false,
             relay: false,
+            rendezvous: true,
+            rendezvous_point: false,
             waits: Waits::default(),
             room: Room::default(),
         }

@@ -97,7 +97,7 @@ pub struct KnownNode {
     pub addresses: Vec<String>,
     /// Whether a connection stands.
     pub connected: bool,
-    /// How it was found: `bootstrap`, `mdns`, `dht`, `inbound`, `record`, `remembered`.
+    /// How it was found: `bootstrap`, `mdns`, `dht`, `inbound`, `record`, `remembered`, `rendezvous`.
     pub found_by: &'static str,
     /// Last measured round trip.
     pub round_trip: Option<Duration>,

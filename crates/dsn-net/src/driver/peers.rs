@@ -21,6 +21,7 @@ use libp2p::{
 use super::{Driver, rpc::Outgoing};
 use crate::{
     address::{self, Way},
+    behaviour::RENDEZVOUS,
     book::{Entry, FoundBy, Link},
     error::NetError,
     identity::{node_id, peer_id},
@@ -108,7 +109,7 @@ impl Driver {
         self.dial(node);
     }
 
-    fn dial(&mut self, node: NodeId) {
+    pub(super) fn dial(&mut self, node: NodeId) {
         let addresses = self.book.get(&node).map(|entry| entry.to_dial()).unwrap_or_default();
         if addresses.is_empty() {
             return self.on_dial_failed(node, None);
@@ -254,12 +255,17 @@ impl Driver {
         let server = info.protocols.contains(&self.names.kad);
         entry.identified(&info.agent_version, server);
         entry.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
+        let is_new_point = info.protocols.contains(&RENDEZVOUS) && !entry.is_rendezvous;
+        entry.is_rendezvous |= is_new_point;
         if server {
             entry.replace_addresses(&addresses);
             let dialable = entry.to_dial();
             self.meet_server(peer_id, node, dialable);
         } else {
             self.forget_server(peer_id, node);
+        }
+        if is_new_point {
+            self.on_rendezvous_point(peer_id);
         }
     }
 

@@ -311,3 +311,23 @@ async fn a_node_that_takes_connections_and_says_nothing_is_unreachable_soon() {
     assert!(matches!(&error, NetworkError::Unreachable { reason, .. } if reason.contains("timed out")), "{error:?}");
     assert!(begin.elapsed() < Duration::from_secs(3));
 }
+
+/// A client asks nobody for the whole network unless it has to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_meet_at_a_rendezvous_point() {
+    let point = start(NetOptions { rendezvous_point: true, ..farmer(1, &[TCP]) }).await;
+    let early = start(towards(&point, farmer(2, &[TCP]))).await;
+    let late = start(towards(&point, client(3))).await;
+    let found_by = async |node: &Node| {
+        let known = node.known_nodes().await.unwrap();
+        known.into_iter().find(|known| known.node == early.local_id()).map(|known| known.found_by)
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while found_by(&late).await != Some("rendezvous") {
+        assert!(Instant::now() < deadline, "the late one does not hear of the early one");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let apart = start(NetOptions { rendezvous: false, ..towards(&point, client(4)) }).await;
+    assert!(apart.request(point.local_id(), holds()).await.is_ok());
+    assert_eq!(found_by(&apart).await, None, "it does not ask");
+}

@@ -37,6 +37,25 @@ async fn pieces_travel_over_quic() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_travel_over_websocket() {
+    pieces_travel_over(&["/ip4/127.0.0.1/tcp/0/ws"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_travel_over_ipv6() {
+    pieces_travel_over(&["/ip6/::1/tcp/0"]).await;
+    pieces_travel_over(&["/ip6/::1/udp/0/quic-v1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bootstrap_address_may_be_a_name() {
+    let (farmer, _) = start_with(farmer(1, &[TCP]), Shelf::default()).await;
+    let named = farmer.listen_addrs()[0].replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    let client = start(NetOptions { bootstrap: vec![named], ..client(2) }).await;
+    assert!(client.request(farmer.local_id(), holds()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_bodies_get_their_answer_at_once() {
     for listen in [TCP, QUIC] {
         let refusing = Shelf { refuses: Some(Refusal::BadToken), ..Shelf::default() };
