@@ -144,6 +144,21 @@ pub fn is_public_address(text: &str) -> bool {
     })
 }
 
+/// A part of the internet that one operator is likely to have: a /24 of IPv4, a /48 of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subnet {
+    V4([u8; 3]),
+    V6([u8; 6]),
+}
+
+/// The subnet of an address that begins with an IP address.
+pub(crate) fn subnet(address: &Multiaddr) -> Option<Subnet> {
+    Some(match ip(address)? {
+        IpAddr::V4(ip) => Subnet::V4(*ip.octets().first_chunk().expect("4 bytes")),
+        IpAddr::V6(ip) => Subnet::V6(*ip.octets().first_chunk().expect("16 bytes")),
+    })
+}
+
 /// The socket of a TCP address with a fixed port.
 pub(crate) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
     let port = address.iter().find_map(|part| match part {

@@ -3,6 +3,7 @@
 //! events, which is the driver's business.
 
 mod meeting;
+mod subnets;
 mod traversal;
 
 use std::{
@@ -10,7 +11,7 @@ use std::{
     num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dsn_core::{network_name::NetworkName, ports::Handler};
@@ -26,7 +27,7 @@ use libp2p::{
     },
 };
 
-use self::{meeting::Meeting, traversal::Traversal};
+use self::{meeting::Meeting, subnets::Subnets, traversal::Traversal};
 pub(crate) use self::{
     meeting::{MeetingEvent, PROTOCOL as RENDEZVOUS},
     traversal::TraversalEvent,
@@ -36,7 +37,8 @@ use crate::{
     codec::Codec,
     crawl::LOOK_UP_RESULTS,
     error::NetError,
-    identity::keypair,
+    identity::{keypair, node_id},
+    manners::Manners,
     options::NetOptions,
     transport,
     window::{CALLS_MAX_PER_NODE, budget},
@@ -79,6 +81,8 @@ pub(crate) struct Gate {
     pub(crate) protocols: Protocols,
     /// Addresses that others say this node has.
     candidates: HashSet<Multiaddr>,
+    subnets: Subnets,
+    pub(crate) manners: Manners,
 }
 
 /// The names of a network's protocols.
@@ -100,7 +104,12 @@ impl Names {
 pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<Swarm<Gate>, NetError> {
     let keys = keypair(&options.identity);
     let (transport, circuits) = transport::build(&keys, options.waits.dial)?;
-    let gate = Gate { protocols: protocols(options, handler, circuits), candidates: HashSet::new() };
+    let gate = Gate {
+        protocols: protocols(options, handler, circuits),
+        candidates: HashSet::new(),
+        subnets: Subnets::default(),
+        manners: Manners::default(),
+    };
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
 }
@@ -192,6 +201,9 @@ impl NetworkBehaviour for Gate {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
+        if !self.subnets.may_begin(remote) {
+            return Err(ConnectionDenied::new("too many of this subnet"));
+        }
         self.protocols.handle_pending_inbound_connection(id, local, remote)
     }
 
@@ -202,7 +214,12 @@ impl NetworkBehaviour for Gate {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.protocols.handle_established_inbound_connection(id, peer, local, remote)
+        if node_id(&peer).is_some_and(|node| self.manners.is_banned(&node, Instant::now())) {
+            return Err(ConnectionDenied::new("shut out for a while"));
+        }
+        let handler = self.protocols.handle_established_inbound_connection(id, peer, local, remote)?;
+        self.subnets.stands(id, remote);
+        Ok(handler)
     }
 
     fn handle_pending_outbound_connection(
@@ -229,6 +246,9 @@ impl NetworkBehaviour for Gate {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::ConnectionClosed(closed) = &event {
+            self.subnets.ended(closed.connection_id);
+        }
         if let FromSwarm::NewExternalAddrCandidate(candidate) = &event
             && !self.is_worth_probing(candidate.addr)
         {

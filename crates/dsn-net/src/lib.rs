@@ -34,6 +34,7 @@ mod crawl;
 mod driver;
 mod error;
 mod identity;
+mod manners;
 mod node;
 mod options;
 mod reach;

@@ -8,13 +8,16 @@ use std::{
 };
 
 use dsn_core::{
-    limits::SNAPSHOT_VALID_SECS,
+    limits::{CUSTODIANS, SNAPSHOT_VALID_SECS},
     node_id::{NodeId, Position, closest},
     ports::{NetworkError, Snapshot},
 };
 use libp2p::{
     Multiaddr, PeerId,
-    kad::{Event, GetClosestPeersError, GetClosestPeersOk, PeerInfo, QueryId, QueryResult},
+    kad::{
+        Addresses, Event, GetClosestPeersError, GetClosestPeersOk, KBucketKey as Key, KBucketRef, PeerInfo, QueryId,
+        QueryResult,
+    },
 };
 use tokio::sync::oneshot;
 
@@ -32,6 +35,10 @@ const CRAWL_PARALLELISM: usize = 4;
 const INCOMPLETE_VALID: Duration = Duration::from_secs(10);
 /// Questions that wait for the first servers; more come from a program that asks without waiting.
 const UNSEEDED_MAX: usize = 1024;
+/// Servers of one subnet in one bucket of the routing table.
+const SUBNET_MAX_PER_BUCKET: usize = 2;
+/// And in all of it.
+const SUBNET_MAX: usize = 3;
 /// Servers that a crawl did not come by and asks one by one.
 const PROBES_MAX: usize = 64;
 
@@ -158,6 +165,10 @@ impl Driver {
     /// A server of our network says where it is.
     pub(super) fn meet_server(&mut self, peer: PeerId, node: NodeId, addresses: Vec<Multiaddr>) {
         let first = !self.knows_servers();
+        if !self.diversifies(peer, &addresses) {
+            tracing::warn!(%node, "its subnet has its share of the routing table; it is asked only when others are not enough");
+            return;
+        }
         let stale = self.table_addresses(peer, |known| !addresses.contains(known));
         let kad = &mut self.swarm.behaviour_mut().protocols.kad;
         for address in &addresses {
@@ -172,6 +183,24 @@ impl Driver {
         if first && self.knows_servers() {
             self.on_first_server();
         }
+    }
+
+    /// Whether a server may enter the routing table: at most [`SUBNET_MAX_PER_BUCKET`] of one subnet in a bucket, and
+    /// [`SUBNET_MAX`] in all, so that nobody surrounds this node from one rack. A LAN is one subnet and
+    /// exempt; so is a network so small that all of it are custodians, as that of a university may be, in one subnet.
+    fn diversifies(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> bool {
+        let Some(subnet) = addresses.iter().find(|at| address::is_public(at)).and_then(address::subnet) else {
+            return true;
+        };
+        let kad = &mut self.swarm.behaviour_mut().protocols.kad;
+        let of_subnet = |bucket: &KBucketRef<'_, Key<PeerId>, Addresses>| {
+            let others = bucket.iter().filter(|entry| *entry.node.key.preimage() != peer);
+            others.filter(|entry| entry.node.value.iter().any(|at| address::subnet(at) == Some(subnet))).count()
+        };
+        let in_bucket = kad.kbucket(peer).map_or(0, |bucket| of_subnet(&bucket));
+        let in_all: usize = kad.kbuckets().map(|bucket| of_subnet(&bucket)).sum();
+        let known: usize = kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
+        known < CUSTODIANS || in_bucket < SUBNET_MAX_PER_BUCKET && in_all < SUBNET_MAX
     }
 
     /// Addresses of a node in the routing table that `pick` picks.

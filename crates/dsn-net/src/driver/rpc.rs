@@ -2,7 +2,12 @@
 //! their own. Not here: what the answers are (the handler), windows and time-outs (the handle and the codec).
 //! Invariant: at most [`TASKS_MAX`] requests of others, and the bytes of answers being made or sent stay within their budget.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dsn_core::{
     limits::BODIES_MAX_BYTES,
@@ -27,6 +32,7 @@ use super::Driver;
 use crate::{
     codec::{Answer, BUSY_DELAY_MS, Call},
     identity::{node_id, peer_id},
+    manners::Verdict,
     window::{CALLS_MAX_PER_NODE, Lease, budget, permits},
 };
 
@@ -213,7 +219,13 @@ impl Driver {
             }
             Call::Outgoing(_) => unreachable!("the codec reads received calls only"),
         };
-        if self.serving.is_full_for(&from) {
+        let verdict = self.swarm.behaviour_mut().manners.request(from, Instant::now());
+        if verdict == Verdict::ShutOut {
+            tracing::info!(%from, "a node that does not listen is shut out for a while");
+            let _gone_already = self.swarm.disconnect_peer_id(peer);
+            return;
+        }
+        if verdict == Verdict::TooMany || self.serving.is_full_for(&from) {
             tracing::debug!(%from, kind = kind(&request), "busy: request refused");
             let busy = Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS });
             return self.answer(channel, Answer::Outgoing(Frame::from(&busy)));

@@ -111,8 +111,9 @@ async fn a_thousand_silent_streams_hurt_nobody_else() {
         .await;
         stranger
     });
-    let mut served = 0;
+    let (mut served, mut pace) = (0, tokio::time::interval(Duration::from_millis(5)));
     while !flood.is_finished() {
+        pace.tick().await;
         let begin = Instant::now();
         client.request(farmer.local_id(), holds()).await.unwrap();
         assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
@@ -150,6 +151,43 @@ async fn a_flood_of_requests_is_told_to_come_back_and_others_are_served() {
     served.unwrap();
     let most = shelf.most_at_once.load(Ordering::SeqCst);
     assert!(busy > 50 && most <= 129, "busy {busy}, at once {most}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_a_thousand_times_a_second_is_told_to_wait_then_closed_and_others_are_served() {
+    let (farmer, _) = impatient_farmer(Shelf::default()).await;
+    let client = start(towards(&farmer, client(2))).await;
+    client.request(farmer.local_id(), holds()).await.unwrap();
+    let mut stranger = Stranger::new();
+    let peer = stranger.meet(&farmer);
+    let whole = flat(&Frame::from(&holds()));
+    let flood = async {
+        let (mut busy, mut asked) = (0, 0);
+        loop {
+            for _ in 0..100 {
+                stranger.put(peer, Put::all(whole.clone()));
+                asked += 1;
+            }
+            for _ in 0..100 {
+                match stranger.next_end().await {
+                    Ok(bytes) => busy += u32::from(matches!(refusal(&bytes), Some(Refusal::Busy { .. }))),
+                    Err(_) => return (busy, asked),
+                }
+            }
+            assert!(asked < 20_000, "it is served for ever");
+        }
+    };
+    let honest = async {
+        for _ in 0..100 {
+            client.request(farmer.local_id(), holds()).await.unwrap();
+        }
+    };
+    let ((busy, asked), ()) = tokio::join!(flood, honest);
+    assert!(busy >= 400 && asked >= 2500, "told to wait {busy} times of {asked}");
+    let back = stranger.meet(&farmer);
+    stranger.put(back, Put::all(whole));
+    assert!(stranger.next_end().await.is_err(), "it is let in again at once");
+    client.request(farmer.local_id(), holds()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

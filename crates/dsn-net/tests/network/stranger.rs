@@ -137,6 +137,10 @@ impl Stranger {
                 SwarmEvent::Behaviour(Event::OutboundFailure { error: OutboundFailure::Io(error), .. }) => {
                     return Err(error.to_string());
                 }
+                SwarmEvent::Behaviour(Event::OutboundFailure {
+                    error: error @ (OutboundFailure::ConnectionClosed | OutboundFailure::DialFailure),
+                    ..
+                }) => return Err(error.to_string()),
                 SwarmEvent::Behaviour(Event::OutboundFailure { error, .. }) => panic!("{error}"),
                 _ => {}
             }
