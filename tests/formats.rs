@@ -270,6 +270,7 @@ fn responses() -> Vec<Vector> {
         ("response-refused-bad-token", Response::Refused(Refusal::BadToken)),
         ("response-refused-busy", Response::Refused(Refusal::Busy { delay_ms: 250 })),
         ("response-refused-storage", Response::Refused(Refusal::Storage)),
+        ("response-refused-denied", Response::Refused(Refusal::Denied)),
         ("response-info", Response::Info(info)),
         ("response-locate", Response::Located(vec![Some(locator()), None])),
         ("response-publish", Response::Published(vec![true, false])),

@@ -9,6 +9,7 @@ pub mod cid;
 pub mod descriptor;
 pub mod durability;
 pub mod erasure;
+pub mod firewall;
 pub mod greeting;
 pub mod hash;
 pub mod identity;

@@ -116,6 +116,21 @@ pub const SNAPSHOT_MAX_NODES: usize = 2000;
 /// Seconds for which a crawled picture of the network is believed.
 pub const SNAPSHOT_VALID_SECS: u64 = 600;
 
+/// Rules of the firewall. More than anybody reads; a list of peers or ranges to block is rarely longer.
+pub const FIREWALL_RULES_MAX: usize = 1024;
+
+/// Questions that wait for the operator: more than a person answers within the minute they stay.
+pub const FIREWALL_ASKS_MAX: usize = 256;
+
+/// Of those, about one node: a few kinds of request, so that one node does not fill the list.
+pub const FIREWALL_ASKS_MAX_PER_NODE: usize = 4;
+
+/// Seconds an operator's word on a question holds: a put that was let in has time to end, as with a token.
+pub const FIREWALL_WORD_SECS: u64 = TOKEN_VALID_SECS;
+
+/// Words remembered, given or come of silence; the one that ends first makes room.
+pub const FIREWALL_WORDS_MAX: usize = 1024;
+
 const _: () = assert!(TOTAL_PIECES <= 64, "an IndexSet is one u64");
 const _: () = assert!(TOTAL_PIECES * 32 + 64 <= DESCRIPTOR_MAX_BYTES);
 const _: () = assert!(RECORD_MAX_ADDRESSES * (ADDRESS_MAX_BYTES + 3) + SIGNED_BODY_MAX_BYTES <= RECORD_BODY_MAX_BYTES);
@@ -124,3 +139,4 @@ const _: () = assert!(CHUNK_MAX_BYTES.is_multiple_of(DATA_PIECES * PIECE_ALIGN_B
 const _: () = assert!(PIECE_MAX_BYTES.is_multiple_of(CODING_SLICE_BYTES));
 const _: () = assert!(MANIFEST_MAX_BYTES <= PIECE_MAX_BYTES, "a root chunk's copy fits one message");
 const _: () = assert!(PUBLISH_MAX_LOCATORS * 32 * 1024 <= HEADER_MAX_BYTES, "a full locator is under 32 KiB");
+const _: () = assert!(FIREWALL_ASKS_MAX_PER_NODE <= FIREWALL_ASKS_MAX / 8, "one node leaves room for others");

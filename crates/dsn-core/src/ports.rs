@@ -3,12 +3,14 @@
 
 mod compute;
 mod environment;
+mod guard;
 mod network;
 mod piece_store;
 mod upkeep;
 
 pub use compute::{Compute, ComputeJob, InlineCompute, compute};
 pub use environment::Environment;
+pub use guard::{Guard, Open};
 pub use network::{Handler, KnownNode, Network, NetworkError, NoService, PeerEvidence, Snapshot};
 pub use piece_store::{BoundChunks, ChunkHoldings, NewPiece, PieceStore, PutBatch, Space, StoreError, StoredChunk};
 pub use upkeep::{CollectStep, Collected, StoreMark, Upkeep};

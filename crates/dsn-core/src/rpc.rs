@@ -254,6 +254,8 @@ pub enum Refusal {
     },
     /// The node's own disk failed.
     Storage,
+    /// The node's firewall denies it; asking again is no use before its operator changes that.
+    Denied,
 }
 
 /// What a node says of itself.

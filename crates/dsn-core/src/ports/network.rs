@@ -136,6 +136,24 @@ pub enum NetworkError {
         /// The node.
         node: NodeId,
     },
+    /// The firewall of this node lets nothing of this kind go there, or waits for its operator's word.
+    #[error("the firewall of this node denies requests to {node}")]
+    Denied {
+        /// The node.
+        node: NodeId,
+    },
+    /// The firewall of the other node lets nothing of this kind in.
+    #[error("{node} refuses: its firewall denies the request")]
+    Refused {
+        /// The node.
+        node: NodeId,
+    },
+    /// The other node went on saying that it is busy.
+    #[error("{node} is busy, or its operator has not let us in yet")]
+    Busy {
+        /// The node.
+        node: NodeId,
+    },
     /// No node of the network is known.
     #[error("no node of the network can be reached")]
     NoPeers,

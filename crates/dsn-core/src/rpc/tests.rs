@@ -159,6 +159,7 @@ fn refusal() -> impl Strategy<Value = Refusal> {
         Just(Refusal::BadToken),
         any::<u32>().prop_map(|delay_ms| Refusal::Busy { delay_ms }),
         Just(Refusal::Storage),
+        Just(Refusal::Denied),
     ]
 }
 

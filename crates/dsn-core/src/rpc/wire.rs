@@ -337,6 +337,7 @@ fn refusal_to_proto(refusal: Refusal) -> proto::Refused {
         Refusal::BadToken => (3, 0),
         Refusal::Busy { delay_ms } => (4, delay_ms),
         Refusal::Storage => (5, 0),
+        Refusal::Denied => (6, 0),
     };
     proto::Refused { reason, delay_ms }
 }
@@ -348,6 +349,7 @@ fn refusal_from_proto(refused: proto::Refused) -> Result<Refusal, WireError> {
         3 => Ok(Refusal::BadToken),
         4 => Ok(Refusal::Busy { delay_ms: refused.delay_ms }),
         5 => Ok(Refusal::Storage),
+        6 => Ok(Refusal::Denied),
         found => Err(WireError::Unknown { what: "refusal", found }),
     }
 }

@@ -227,7 +227,7 @@ fn answers_about_leases_and_audits_are_bounded() {
 
 #[test]
 fn malformed_answers_are_no_answers() {
-    for reason in [0, 6] {
+    for reason in [0, 7] {
         let refused = proto::Refused { reason, delay_ms: 0 };
         assert_eq!(bad_answer(Answer::Refused(refused)), WireError::Unknown { what: "refusal", found: reason });
     }
