@@ -122,6 +122,11 @@ fn ip(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Where the other end of a connection is, if that is to be seen: what stands in a relayed address is the relay's.
+pub(crate) fn origin(address: &Multiaddr) -> Option<IpAddr> {
+    ip(address).filter(|_| !is_circuit(address))
+}
+
 /// Loopback, private, link-local or unique-local.
 pub(crate) fn is_local(address: &Multiaddr) -> bool {
     match ip(address) {
@@ -239,6 +244,15 @@ mod tests {
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{id}")).is_ok());
         let foreign = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{foreign}")).is_err());
+    }
+
+    #[test]
+    fn an_origin_is_an_address_of_the_node_itself() {
+        let origin = |text: &str| origin(&text.parse().unwrap()).map(|ip| ip.to_string());
+        assert_eq!(origin("/ip4/8.8.8.8/tcp/5").as_deref(), Some("8.8.8.8"));
+        assert_eq!(origin("/ip6/::ffff:8.8.8.8/udp/5/quic-v1").as_deref(), Some("8.8.8.8"));
+        assert_eq!(origin("/dns4/example.net/tcp/5"), None);
+        assert_eq!(origin(&format!("/ip4/8.8.8.8/tcp/5/p2p/{}/p2p-circuit", NodeId([3; 32]))), None);
     }
 
     #[test]

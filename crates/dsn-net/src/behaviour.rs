@@ -1,6 +1,6 @@
 //! The libp2p protocols a node speaks and how they are set up. Also the gate through which all dialling passes, that of
 //! Kademlia's look-ups too: it drops addresses that lead nowhere and all but the best way. Not here: what is done with
-//! events, which is the driver's business.
+//! events, which is the driver's business; whom the firewall lets through (`doorman`).
 
 mod meeting;
 mod subnets;
@@ -36,6 +36,7 @@ use crate::{
     address,
     codec::Codec,
     crawl::LOOK_UP_RESULTS,
+    doorman::{Doorman, Firewalled},
     error::NetError,
     identity::{keypair, node_id},
     manners::Manners,
@@ -83,6 +84,7 @@ pub(crate) struct Gate {
     candidates: HashSet<Multiaddr>,
     subnets: Subnets,
     pub(crate) manners: Manners,
+    pub(crate) doorman: Doorman,
 }
 
 /// The names of a network's protocols.
@@ -109,6 +111,7 @@ pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<S
         candidates: HashSet::new(),
         subnets: Subnets::default(),
         manners: Manners::default(),
+        doorman: Doorman::new(Arc::clone(&options.guard)),
     };
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
@@ -204,6 +207,7 @@ impl NetworkBehaviour for Gate {
         if !self.subnets.may_begin(remote) {
             return Err(ConnectionDenied::new("too many of this subnet"));
         }
+        self.doorman.knock(remote)?;
         self.protocols.handle_pending_inbound_connection(id, local, remote)
     }
 
@@ -217,8 +221,10 @@ impl NetworkBehaviour for Gate {
         if node_id(&peer).is_some_and(|node| self.manners.is_banned(&node, Instant::now())) {
             return Err(ConnectionDenied::new("shut out for a while"));
         }
+        let entry = self.doorman.enter(&peer, remote)?;
         let handler = self.protocols.handle_established_inbound_connection(id, peer, local, remote)?;
         self.subnets.stands(id, remote);
+        self.doorman.entered(id, entry);
         Ok(handler)
     }
 
@@ -231,6 +237,13 @@ impl NetworkBehaviour for Gate {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut known = self.protocols.handle_pending_outbound_connection(id, peer, addresses, role)?;
         known.retain(|known| address::is_routable(&address::split(known).0));
+        let node = peer.as_ref().and_then(node_id);
+        let may_dial = |address: &Multiaddr| self.doorman.may_dial(node, address);
+        let had = addresses.len() + known.len();
+        known.retain(may_dial);
+        if had > 0 && known.is_empty() && !addresses.iter().any(may_dial) {
+            return Err(ConnectionDenied::new(Firewalled));
+        }
         Ok(address::best_way(known))
     }
 
@@ -242,12 +255,16 @@ impl NetworkBehaviour for Gate {
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        if !self.doorman.may_dial(node_id(&peer), address) {
+            return Err(ConnectionDenied::new(Firewalled));
+        }
         self.protocols.handle_established_outbound_connection(id, peer, address, role, port)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         if let FromSwarm::ConnectionClosed(closed) = &event {
             self.subnets.ended(closed.connection_id);
+            self.doorman.left(closed.connection_id);
         }
         if let FromSwarm::NewExternalAddrCandidate(candidate) = &event
             && !self.is_worth_probing(candidate.addr)

@@ -1,7 +1,9 @@
 //! The one task that owns the swarm. It only dispatches: connections are in `driver/peers.rs`, requests in both directions
-//! in `driver/rpc.rs`, look-ups and snapshots in `driver/kad.rs`, gateways and relays in `driver/nat.rs`. Invariant: nothing here waits; what takes time is a
+//! in `driver/rpc.rs`, what the firewall says of them in `driver/guard.rs`, look-ups and snapshots in `driver/kad.rs`, gateways
+//! and relays in `driver/nat.rs`. Invariant: nothing here waits; what takes time is a
 //! spawned task held in a set, or state that a later event finds.
 
+mod guard;
 mod kad;
 mod nat;
 mod peers;
@@ -16,9 +18,10 @@ use std::{
 };
 
 use dsn_core::{
+    firewall::Kind,
     network_name::NetworkName,
     node_id::NodeId,
-    ports::{Handler, KnownNode, NetworkError, PeerEvidence, Snapshot},
+    ports::{Guard, Handler, KnownNode, NetworkError, PeerEvidence, Snapshot},
     rpc::{Response, frame::Frame},
 };
 use futures::StreamExt;
@@ -50,6 +53,7 @@ const MORE_ADDRESSES: Duration = Duration::from_millis(10);
 pub(crate) enum Command {
     Request {
         to: NodeId,
+        kind: Kind,
         frame: Frame,
         lease: Lease,
         /// Whether it does no harm twice, so that a lost connection may be made up for.
@@ -80,6 +84,10 @@ pub(crate) enum Command {
         node: NodeId,
         evidence: PeerEvidence,
     },
+    /// Other rules hold.
+    Enforce {
+        reply: oneshot::Sender<()>,
+    },
     Shutdown,
 }
 
@@ -109,6 +117,7 @@ struct Driver {
     serve: bool,
     waits: Waits,
     network: NetworkName,
+    guard: Arc<dyn Guard>,
     names: Names,
     swarm: Swarm<Gate>,
     inbox: mpsc::Receiver<Command>,
@@ -163,6 +172,7 @@ impl Driver {
             serve: options.serve,
             waits: options.waits,
             network: options.network.clone(),
+            guard: Arc::clone(&options.guard),
             names: Names::new(&options.network),
             swarm: behaviour::build(options, Arc::clone(&handler))?,
             inbox,
@@ -230,8 +240,8 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Request { to, frame, lease, repeatable, bulk, reply } => {
-                self.call(rpc::Outgoing { to, frame, lease, repeatable, bulk, reply });
+            Command::Request { to, kind, frame, lease, repeatable, bulk, reply } => {
+                self.call(rpc::Outgoing { to, kind, frame, lease, repeatable, bulk, reply });
             }
             Command::Snapshot { fresh, reply } => self.snapshot(fresh, reply),
             Command::LookUp { key, reply } => self.look_up(key, reply),
@@ -239,6 +249,10 @@ impl Driver {
             Command::GoodPeers { reply } => drop(reply.send(self.book.good())),
             Command::Introduce { node, addresses } => self.on_introduced(node, &addresses),
             Command::Report { node, evidence } => self.on_report(node, evidence),
+            Command::Enforce { reply } => {
+                self.enforce();
+                let _nobody_waits = reply.send(());
+            }
             Command::Shutdown => unreachable!("the loop has ended"),
         }
     }
@@ -319,6 +333,7 @@ impl Driver {
         self.seed(now);
         self.give_up_late_dials(now);
         self.close_extra_links(now);
+        self.show_out(now);
         self.give_up_unseeded(now);
         self.keep_relays(now);
         self.visit_points(now);

@@ -31,6 +31,7 @@ mod behaviour;
 mod book;
 mod codec;
 mod crawl;
+mod doorman;
 mod driver;
 mod error;
 mod identity;

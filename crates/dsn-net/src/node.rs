@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
+    firewall::Kind,
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
@@ -102,6 +103,15 @@ impl Node {
         self.ask(|reply| Command::GoodPeers { reply }).await
     }
 
+    /// The guard goes by other rules now: connections that it denies are closed. Requests need no such
+    /// word, each is decided by itself. Safe to drop.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`].
+    pub async fn enforce(&self) -> Result<(), NetworkError> {
+        self.ask(|reply| Command::Enforce { reply }).await
+    }
+
     /// Ends the node: no request is answered or sent any more, every task has ended when this returns. Dropping the
     /// future lets the node end unobserved. May be called again, and on any clone.
     pub async fn shutdown(&self) {
@@ -132,13 +142,13 @@ impl Node {
         if to == self.inner.local {
             return timeout(after, self.serve_myself(request)).await.map_err(|_| late);
         }
-        let expected = Expected::of(&request);
+        let (expected, kind) = (Expected::of(&request), Kind::of(&request));
         let frame = Frame::from(&request);
         let lease = timeout(after, self.inner.windows.acquire(to, cost(&request, &frame)));
         let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
         let repeatable = !matches!(request, Request::Store(_));
         drop(request);
-        let sent = self.ask(|reply| Command::Request { to, frame, lease, repeatable, bulk, reply });
+        let sent = self.ask(|reply| Command::Request { to, kind, frame, lease, repeatable, bulk, reply });
         let response = timeout(after, sent).await.map_err(|_| late)???;
         if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
     }

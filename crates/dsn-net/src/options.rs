@@ -1,9 +1,15 @@
 //! What a node is started with: plain values, already parsed by whoever reads flags and files. Addresses are checked by
 //! `Node::start`, which turns a bad one into a typed error.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use dsn_core::{identity::Identity, limits::BODIES_MAX_BYTES, network_name::NetworkName, node_id::NodeId};
+use dsn_core::{
+    identity::Identity,
+    limits::BODIES_MAX_BYTES,
+    network_name::NetworkName,
+    node_id::NodeId,
+    ports::{Guard, Open},
+};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -32,6 +38,8 @@ pub struct NetOptions {
     pub rendezvous: bool,
     /// Whether this node is such a point.
     pub rendezvous_point: bool,
+    /// Who is asked before a connection stands or a request goes either way.
+    pub guard: Arc<dyn Guard>,
     /// Time-outs.
     pub waits: Waits,
     /// Bounds on memory.
@@ -89,6 +97,7 @@ impl NetOptions {
             relay: false,
             rendezvous: true,
             rendezvous_point: false,
+            guard: Arc::new(Open),
             waits: Waits::default(),
             room: Room::default(),
         }

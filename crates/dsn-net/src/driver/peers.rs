@@ -23,6 +23,7 @@ use crate::{
     address::{self, Way},
     behaviour::RENDEZVOUS,
     book::{Entry, FoundBy, Link},
+    doorman::is_firewalled,
     error::NetError,
     identity::{node_id, peer_id},
     options::NetOptions,
@@ -111,6 +112,7 @@ impl Driver {
 
     pub(super) fn dial(&mut self, node: NodeId) {
         let addresses = self.book.get(&node).map(|entry| entry.to_dial()).unwrap_or_default();
+        let Some(addresses) = self.permitted(node, addresses) else { return self.deny_dial(node) };
         if addresses.is_empty() {
             return self.on_dial_failed(node, None);
         }
@@ -171,9 +173,14 @@ impl Driver {
     }
 
     fn send_waiting(&mut self, node: NodeId) {
-        for outgoing in self.dials.pending.remove(&node).map(|dial| dial.waiting).unwrap_or_default() {
+        for outgoing in self.stop_dialling(node) {
             self.call(outgoing);
         }
+    }
+
+    /// Those who waited for a connection to the node.
+    pub(super) fn stop_dialling(&mut self, node: NodeId) -> Vec<Outgoing> {
+        self.dials.pending.remove(&node).map(|dial| dial.waiting).unwrap_or_default()
     }
 
     pub(super) fn on_connected(
@@ -227,6 +234,9 @@ impl Driver {
         if self.is_connected(&node) {
             return self.punch_failed(node, 1);
         }
+        if is_firewalled(error) {
+            return self.deny_dial(node);
+        }
         if matches!(error, DialError::Denied { .. }) {
             self.crawl_has_a_hole();
         }
@@ -247,6 +257,9 @@ impl Driver {
             }
             let _gone_already = self.swarm.disconnect_peer_id(peer_id);
             return;
+        }
+        if self.swarm.behaviour().doorman.farewell(connection_id).is_some() {
+            return; // it is only here to be told
         }
         let Some(entry) = self.book.get_mut(&node) else { return };
         let Some(link) = entry.links.iter().find(|link| link.id == connection_id) else { return };
@@ -349,6 +362,7 @@ fn reason(error: &DialError) -> String {
         DialError::WrongPeerId { address, .. } => format!("another node answers at {}", address::split(address).0),
         DialError::LocalPeerId { address } => format!("{} is this node", address::split(address).0),
         DialError::NoAddresses => "no address of it is known".into(),
+        DialError::Denied { .. } if is_firewalled(error) => "the firewall denies it".into(),
         DialError::Denied { .. } => "too many connections".into(),
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => "dialling was given up".into(),
     }
@@ -366,7 +380,7 @@ fn is_refusal(error: &DialError) -> bool {
             TransportError::MultiaddrNotSupported(_) => true,
         }),
         DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. } => true,
-        _ => false,
+        _ => is_firewalled(error),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use dsn_core::{
+    firewall::Kind,
     limits::BODIES_MAX_BYTES,
     node_id::NodeId,
     ports::{Handler, NetworkError, PeerEvidence},
@@ -48,6 +49,7 @@ const _: () = assert!(TASKS_MAX_PER_NODE <= TASKS_MAX / 2, "one node leaves room
 /// A request on its way out.
 pub(super) struct Outgoing {
     pub(super) to: NodeId,
+    pub(super) kind: Kind,
     pub(super) frame: Frame,
     pub(super) lease: Lease,
     /// Whether it may be sent once more when the connection is lost.
@@ -148,8 +150,12 @@ impl Serving {
 }
 
 impl Driver {
-    /// Sends a request to a node that is connected.
+    /// Sends a request to a node that is connected, unless the firewall denies it.
     pub(super) fn send(&mut self, outgoing: Outgoing) {
+        if !self.may_send(&outgoing) {
+            let node = outgoing.to;
+            return outgoing.fail(NetworkError::Denied { node });
+        }
         let call = Call::Outgoing(outgoing.frame.clone());
         let id = self.swarm.behaviour_mut().protocols.rpc.send_request(&peer_id(&outgoing.to), call);
         self.calls.in_flight.insert(id, outgoing);
@@ -215,6 +221,7 @@ impl Driver {
         let (request, room) = match call {
             Call::Received { request, room } => (request, room),
             Call::Refused(refusal) => {
+                let refusal = self.refusal(from, link, Kind::PiecePut).unwrap_or(refusal);
                 return self.answer(channel, Answer::HangUp(Frame::from(&Response::Refused(refusal))));
             }
             Call::Outgoing(_) => unreachable!("the codec reads received calls only"),
@@ -224,6 +231,11 @@ impl Driver {
             tracing::info!(%from, "a node that does not listen is shut out for a while");
             let _gone_already = self.swarm.disconnect_peer_id(peer);
             return;
+        }
+        if verdict == Verdict::Serve
+            && let Some(refusal) = self.refusal(from, link, Kind::of(&request))
+        {
+            return self.answer(channel, Answer::Outgoing(Frame::from(&Response::Refused(refusal))));
         }
         if verdict == Verdict::TooMany || self.serving.is_full_for(&from) {
             tracing::debug!(%from, kind = kind(&request), "busy: request refused");

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say what they measured")]
 
 mod find;
+mod firewall;
 mod hostile;
 mod requests;
 mod stranger;
