@@ -1,8 +1,9 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs` and `args/model.rs`. Parsed here, understood where it is used.
+//! `args/files.rs`, `args/firewall.rs` and `args/model.rs`. Parsed here, understood where it is used.
 
 mod farmers;
 mod files;
+mod firewall;
 mod model;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::{
     farmers::{Demo, Devnet, Drain, Farm, Status},
     files::{Cat, Get, Put, Repair, Rm, Stat},
+    firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
 };
 
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Peers,
     /// Look at what usually goes wrong, and say what to do about it
     Doctor,
+    /// Say who may do what here, and what this node does to others
+    Firewall(Firewall),
     /// Play years of a large network as a model: what is lost, what repair costs
     Sim(Sim),
     /// Show this folder's identities

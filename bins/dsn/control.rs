@@ -42,8 +42,7 @@ pub(crate) struct RunningFarmer {
 impl RunningFarmer {
     /// The farmer that runs in the folder, if one does: its lock tells, whatever a dead one left behind.
     pub(crate) fn find(folder: &Folder) -> Option<Self> {
-        let lock = std::fs::File::open(folder.path("farmer.lock")).ok()?;
-        if lock.try_lock_shared().is_ok() {
+        if !is_there(folder) {
             return None;
         }
         serde_json::from_str(&std::fs::read_to_string(folder.path(FARMER_FILE)).ok()?).ok()
@@ -53,6 +52,12 @@ impl RunningFarmer {
         let text = serde_json::to_string(self).expect("strings are JSON");
         std::fs::write(folder.path(FARMER_FILE), text).map_err(|error| Failure::of(Exit::Disk, &error))
     }
+}
+
+/// Whether a farmer runs in the folder, be it that it is only starting.
+pub(crate) fn is_there(folder: &Folder) -> bool {
+    let lock = std::fs::File::open(folder.path("farmer.lock"));
+    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
 }
 
 fn socket(folder: &Folder) -> PathBuf {

@@ -1,5 +1,6 @@
 //! `dsn farm`: lends disk space until it is told to stop. Killed and started again it goes on with what it has.
 
+mod firewall;
 mod lend;
 mod questions;
 mod start;

@@ -11,6 +11,7 @@ mod doctor;
 mod drain;
 mod failures;
 mod farm;
+mod firewall;
 mod fleet;
 mod folder;
 mod get;
@@ -101,6 +102,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
             Command::Doctor => doctor::run(&context).await,
+            Command::Firewall(firewall) => firewall::run(&context, &firewall.command).await,
             Command::Sim(sim) => sim::run(&context, &sim).await,
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),

@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     control::RunningFarmer,
     failures,
+    firewall::{Fence, Operator, RuleSet},
     runtime::{SystemEnvironment, ThreadCompute, fill_random},
 };
 
@@ -118,7 +119,9 @@ impl Session {
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let (bootstrap, remembered) = (bootstrap(context), remembered(context));
+        let fence = Fence::of(&RuleSet::load(context)?, Operator::Absent)?;
         let options = NetOptions {
+            guard: Arc::new(fence),
             mdns: mdns(context, &bootstrap)?,
             listen: listen(&bootstrap, &remembered),
             rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,

@@ -3,7 +3,7 @@
 use dsn_core::ports::Network;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Running, twin};
+use super::{Running, firewall, twin};
 use crate::{
     control,
     drain::{self, DrainJson},
@@ -33,7 +33,7 @@ async fn answer(running: &Running, question: &str) -> String {
             let known = running.node.known_nodes().await.unwrap_or_default();
             serde_json::to_string(&known.into_iter().map(PeerJson::from).collect::<Vec<_>>())
         }
-        _ => Ok("null".to_owned()),
+        _ => return firewall::answer(running, question).await.unwrap_or_else(|| "null".to_owned()),
     }
     .expect("numbers and texts are JSON")
 }
@@ -67,7 +67,7 @@ async fn status_now(running: &Running) -> StatusJson {
         &running.node.reach().borrow(),
         &running.farmer.status(),
     );
-    status.troubled_by(twins.into_iter().chain(failure).collect())
+    status.troubled_by(twins.into_iter().chain(failure).chain(running.gatekeeper.problem()).collect())
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

@@ -8,10 +8,11 @@ use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node};
 use dsn_store::RocksStore;
 
-use super::{lend, store};
+use super::{firewall::Gatekeeper, lend, store};
 use crate::{
     context::Context,
     failures,
+    firewall::{Fence, Operator, RuleSet},
     runtime::{SystemEnvironment, ThreadCompute},
     session,
 };
@@ -21,6 +22,7 @@ pub(super) struct Running {
     pub(super) farmer: Arc<Farmer>,
     pub(super) node: Node,
     pub(super) store: RocksStore,
+    pub(super) gatekeeper: Gatekeeper,
     /// Held by whoever has everything counted.
     pub(super) counting: tokio::sync::Mutex<()>,
     /// Exists while everything is to be moved off, so that a restart goes on with it.
@@ -41,6 +43,8 @@ impl Running {
 pub(super) async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
     let bootstrap = context.settings.list(Key::NetworkBootstrap);
     let network_name = context.network_name()?;
+    let rules = RuleSet::load(context)?;
+    let fence = Arc::new(Fence::of(&rules, Operator::Present)?);
     let net = NetOptions {
         serve: true,
         listen: context.settings.list(Key::FarmListen),
@@ -52,6 +56,7 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         rendezvous_point: context.yes_or_no(Key::FarmRendezvousServer)?,
         bootstrap,
         remembered: session::remembered(context),
+        guard: Arc::clone(&fence) as _,
         ..NetOptions::new(identity.clone(), network_name.clone())
     };
     let store = store::open(&context.folder.path("store"), options.reserved_bytes).await?;
@@ -69,7 +74,10 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         farmer.drain();
     }
     match Node::start(net, Arc::clone(&farmer) as _).await {
-        Ok(node) => Ok(Running { farmer, node, store, counting: tokio::sync::Mutex::default(), draining }),
+        Ok(node) => {
+            let gatekeeper = Gatekeeper::new(context.folder.clone(), rules, fence);
+            Ok(Running { farmer, node, store, gatekeeper, counting: tokio::sync::Mutex::default(), draining })
+        }
         Err(error) => {
             farmer.stop();
             store::close(&store).await;

@@ -52,6 +52,14 @@ pub enum Key {
     FarmScrub,
     /// How long what nobody wants lies in the trash.
     FarmTrash,
+    /// What becomes of what others do here and no rule is about.
+    FirewallDefault,
+    /// The same for what this node does to others.
+    FirewallDefaultOut,
+    /// Rules, separated by commas; the first that matches decides.
+    FirewallRules,
+    /// How long a question waits for the operator.
+    FirewallAskTimeout,
 }
 
 /// Where a value came from.
@@ -87,7 +95,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
@@ -108,6 +116,10 @@ impl Key {
         Self::FarmRepairRate,
         Self::FarmScrub,
         Self::FarmTrash,
+        Self::FirewallDefault,
+        Self::FirewallDefaultOut,
+        Self::FirewallRules,
+        Self::FirewallAskTimeout,
     ];
 
     /// Its name in the file: `table.key`.
@@ -133,6 +145,10 @@ impl Key {
             Self::FarmRepairRate => "farm.repair_rate",
             Self::FarmScrub => "farm.scrub",
             Self::FarmTrash => "farm.trash",
+            Self::FirewallDefault => "firewall.default",
+            Self::FirewallDefaultOut => "firewall.default_out",
+            Self::FirewallRules => "firewall.rules",
+            Self::FirewallAskTimeout => "firewall.ask_timeout",
         }
     }
 
@@ -159,6 +175,10 @@ impl Key {
             Self::FarmRepairRate => "DSN_REPAIR_RATE",
             Self::FarmScrub => "DSN_SCRUB",
             Self::FarmTrash => "DSN_TRASH",
+            Self::FirewallDefault => "DSN_FIREWALL_DEFAULT",
+            Self::FirewallDefaultOut => "DSN_FIREWALL_DEFAULT_OUT",
+            Self::FirewallRules => "DSN_FIREWALL_RULES",
+            Self::FirewallAskTimeout => "DSN_FIREWALL_ASK_TIMEOUT",
         }
     }
 
@@ -181,16 +201,19 @@ impl Key {
             Self::FarmRepairRate => Some("4MiB"),
             Self::FarmScrub => Some("30d"),
             Self::FarmTrash => Some("7d"),
+            Self::FirewallDefault | Self::FirewallDefaultOut => Some("allow"),
+            Self::FirewallAskTimeout => Some("60s"),
             Self::NetworkBootstrap
             | Self::FarmStorage
             | Self::FarmExternal
             | Self::FarmDiskReserve
-            | Self::FarmDomain => None,
+            | Self::FarmDomain
+            | Self::FirewallRules => None,
         }
     }
 
     fn takes_list(self) -> bool {
-        matches!(self, Self::NetworkBootstrap | Self::FarmListen | Self::FarmExternal)
+        matches!(self, Self::NetworkBootstrap | Self::FarmListen | Self::FarmExternal | Self::FirewallRules)
     }
 }
 

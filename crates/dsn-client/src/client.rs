@@ -1,6 +1,6 @@
 //! The client: the ports it works on and what it shares between its operations.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dsn_core::{
     hash::ChunkId,
@@ -11,12 +11,23 @@ use dsn_core::{
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Compute, Environment, Network, NetworkError},
+    rpc::{Refusal, Request, Response},
 };
 
 use crate::{batch::Batcher, options::ClientOptions, scores::Scores};
 
 /// Chunk ids in one locate request: 64 locators of 12 receipts fit one message.
 const LOCATE_BATCH: usize = 64;
+
+/// Longest delay of a busy node that is waited for, in milliseconds.
+const BUSY_MAX_MS: u32 = 5_000;
+
+/// How often a busy node is asked. One whose operator is to decide says two seconds: a person who sees it has time to.
+pub(crate) const BUSY_TRIES: usize = 8;
+
+/// How often busy nodes are asked when nobody else can answer; short of the time after which a command that gets nowhere
+/// ends.
+pub(crate) const LAST_HOPE_TRIES: usize = 20;
 
 /// What a client is made of.
 #[derive(Clone)]
@@ -63,6 +74,21 @@ impl Client {
 
     pub(crate) fn network(&self) -> &dyn Network {
         &*self.parts.network
+    }
+
+    /// Sends one request. That a node is busy, or refuses whatever is asked, is an error which says so: who asks goes on to
+    /// another one.
+    pub(crate) async fn request(&self, node: NodeId, request: Request) -> Result<Response, NetworkError> {
+        match self.network().request(node, request).await? {
+            Response::Refused(Refusal::Denied) => Err(NetworkError::Refused { node }),
+            Response::Refused(Refusal::Busy { delay_ms }) => Err(NetworkError::Busy { node, delay_ms }),
+            response => Ok(response),
+        }
+    }
+
+    /// Waits as long as a busy node wants, within reason.
+    pub(crate) async fn wait_for_busy(delay_ms: u32) {
+        tokio::time::sleep(Duration::from_millis(delay_ms.min(BUSY_MAX_MS).into())).await;
     }
 
     pub(crate) fn bad_answer(node: NodeId) -> NetworkError {

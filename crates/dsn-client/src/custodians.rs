@@ -15,7 +15,10 @@ use dsn_core::{
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 
-use crate::{client::Client, watchdog::Watchdog};
+use crate::{
+    client::{Client, LAST_HOPE_TRIES},
+    watchdog::Watchdog,
+};
 
 /// Custodians asked at once; one usually suffices, three survive a stale one.
 const WAVE: usize = 3;
@@ -55,8 +58,22 @@ impl Client {
         Ok(found)
     }
 
-    /// Asks for a chunk's locator. Wrong locators and untrue receipts are dropped.
+    /// Asks for a chunk's locator. Wrong locators and untrue receipts are dropped. Busy custodians are waited for only when
+    /// no other one answers: any node could keep everybody waiting.
     pub(crate) async fn locate(&self, chunk: ChunkId, effort: Effort, dog: &Watchdog) -> Result<Located, NetworkError> {
+        let mut tries = 1;
+        loop {
+            match self.locate_now(chunk, effort, dog).await {
+                Err(NetworkError::Busy { delay_ms, .. }) if tries < LAST_HOPE_TRIES => {
+                    Self::wait_for_busy(delay_ms).await;
+                }
+                result => return result,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn locate_now(&self, chunk: ChunkId, effort: Effort, dog: &Watchdog) -> Result<Located, NetworkError> {
         let custodians = self.custodians(chunk, effort).await?;
         let wave = if effort == Effort::LookUp { CUSTODIANS } else { WAVE };
         let mut located = Located::default();
@@ -73,7 +90,9 @@ impl Client {
                     }
                     Err(error) => {
                         dog.note(node, &error);
-                        last_error = Some(error);
+                        // Of all errors the one that time may mend.
+                        let mendable = matches!(last_error, Some(NetworkError::Busy { .. }));
+                        last_error = last_error.filter(|_| mendable).or(Some(error));
                     }
                 }
             }
@@ -91,7 +110,7 @@ impl Client {
     async fn locate_at(&self, node: NodeId, chunk: ChunkId) -> Result<Option<Locator>, NetworkError> {
         let send = async |chunks: Vec<ChunkId>| {
             let asked = chunks.len();
-            let answer = self.network().request(node, Request::Locate(chunks)).await;
+            let answer = self.request(node, Request::Locate(chunks)).await;
             match answer {
                 Ok(Response::Located(entries)) if (1..=asked).contains(&entries.len()) => {
                     entries.into_iter().map(Ok).collect()
@@ -144,7 +163,7 @@ impl Client {
     async fn publish_at(&self, node: NodeId, locator: Locator) -> Result<bool, NetworkError> {
         let send = async |locators: Vec<Locator>| {
             let given = locators.len();
-            match self.network().request(node, Request::Publish(locators)).await {
+            match self.request(node, Request::Publish(locators)).await {
                 Ok(Response::Published(kept)) if kept.len() == given => kept.into_iter().map(Ok).collect(),
                 Ok(_) => vec![Err(Self::bad_answer(node)); given],
                 Err(error) => vec![Err(error); given],

@@ -16,7 +16,10 @@ use dsn_core::{
 };
 use futures::{StreamExt, stream};
 
-use crate::{client::Client, watchdog::Watchdog};
+use crate::{
+    client::{Client, LAST_HOPE_TRIES},
+    watchdog::Watchdog,
+};
 
 /// Farmers asked at once who they are.
 const ASKED_AT_ONCE: usize = 64;
@@ -111,24 +114,44 @@ impl Directory {
 }
 
 impl Client {
-    /// Asks every server of the network who it is, and those that they name because no look-up finds them.
+    /// Asks every server of the network who it is, and those that they name because no look-up finds them. Busy ones are
+    /// waited for only when no other one answers.
     pub(crate) async fn directory(&self, dog: &Watchdog) -> Result<Directory, NetworkError> {
-        let snapshot = self.network().snapshot(false).await?;
+        let mut nodes = self.network().snapshot(false).await?.nodes;
+        let mut farmers = BTreeMap::new();
+        for _ in 0..LAST_HOPE_TRIES {
+            let mut busy = BTreeMap::new();
+            for (node, answer) in self.answers_of(nodes).await {
+                match answer {
+                    Ok(told) => farmers.extend(told.farmer.map(|entry| (node, entry))),
+                    Err(error) => {
+                        dog.note(node, &error);
+                        if let NetworkError::Busy { delay_ms, .. } = error {
+                            busy.insert(node, delay_ms);
+                        }
+                    }
+                }
+            }
+            match busy.values().max() {
+                Some(delay_ms) if farmers.is_empty() => Self::wait_for_busy(*delay_ms).await,
+                _ => break,
+            }
+            nodes = busy.into_keys().collect();
+        }
+        dog.feed();
+        Ok(Directory { farmers: Mutex::new(farmers) })
+    }
+
+    /// What these nodes, and those registered with them, say of themselves.
+    async fn answers_of(&self, nodes: BTreeSet<NodeId>) -> Vec<(NodeId, Result<Told, NetworkError>)> {
         let ask = |node: NodeId| async move { (node, self.info_of(node).await) };
-        let answers: Vec<_> = stream::iter(snapshot.nodes).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let mut answers: Vec<_> = stream::iter(nodes).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
         let known: BTreeSet<NodeId> = answers.iter().map(|(node, _)| *node).collect();
         let with_records = answers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(|told| told.registered > 0));
         let hidden = self.registered_with(with_records.map(|(node, _)| *node).collect(), &known).await;
         let hidden: Vec<_> = stream::iter(hidden).map(ask).buffer_unordered(ASKED_AT_ONCE).collect().await;
-        let mut farmers = BTreeMap::new();
-        for (node, answer) in answers.into_iter().chain(hidden) {
-            match answer {
-                Ok(told) => farmers.extend(told.farmer.map(|entry| (node, entry))),
-                Err(error) => dog.note(node, &error),
-            }
-        }
-        dog.feed();
-        Ok(Directory { farmers: Mutex::new(farmers) })
+        answers.extend(hidden);
+        answers
     }
 
     /// Nodes that no look-up finds and that have registered with these servers, introduced to the network.
@@ -166,7 +189,7 @@ impl Client {
 
     /// A node's own word of itself.
     async fn info_of(&self, node: NodeId) -> Result<Told, NetworkError> {
-        let asked = tokio::time::timeout(INFO_WAIT, self.network().request(node, Request::Info)).await;
+        let asked = tokio::time::timeout(INFO_WAIT, self.request(node, Request::Info)).await;
         let Ok(answer) = asked else { return Err(NetworkError::Timeout { node, after: INFO_WAIT }) };
         let Response::Info(FarmerInfo { record, free_bytes, leaving, registered, .. }) = answer? else {
             return Err(Self::bad_answer(node));

@@ -20,7 +20,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use crate::{
-    client::Client,
+    client::{BUSY_TRIES, Client},
     custodians::Effort,
     error::GetError,
     fetch::{Fetch, Miss, Step},
@@ -156,7 +156,7 @@ impl Client {
     async fn ask(&self, context: &GetContext<'_>, descriptor: &Descriptor, node: NodeId, indices: IndexSet) -> Answer {
         let (asked, settle) = (Instant::now(), Settle { client: self, node });
         let want = Want { chunk: descriptor.id(), indices };
-        let answer = match self.network().request(node, Request::Fetch(vec![want])).await {
+        let answer = match self.fetch_at(node, want).await {
             Ok(Response::Fetched(parts)) => {
                 let wanted = parts.into_iter().filter(|p| p.chunk == want.chunk && indices.contains(p.index));
                 let pieces: Vec<_> = wanted.map(|p| Piece { index: p.index, bytes: p.bytes }).collect();
@@ -176,6 +176,18 @@ impl Client {
         };
         drop(settle);
         (node, indices, asked, answer)
+    }
+
+    /// Asks a busy holder again; others are asked meanwhile.
+    async fn fetch_at(&self, node: NodeId, want: Want) -> Result<Response, NetworkError> {
+        let mut tries = 1;
+        loop {
+            match self.request(node, Request::Fetch(vec![want])).await {
+                Err(NetworkError::Busy { delay_ms, .. }) if tries < BUSY_TRIES => Self::wait_for_busy(delay_ms).await,
+                result => return result,
+            }
+            tries += 1;
+        }
     }
 
     fn take(&self, context: &GetContext<'_>, fetch: &mut Fetch, (node, indices, asked, answer): Answer) {

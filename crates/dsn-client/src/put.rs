@@ -114,7 +114,7 @@ impl Client {
         let farmers = directory.answering().len();
         let need = if options.safety == Safety::Waived { 1 } else { 2 };
         if farmers == 0 {
-            return Err(PutError::NoFarmers(None));
+            return Err(PutError::NoFarmers(dog.why()));
         }
         if farmers < need {
             return Err(PutError::TooFewFarmers { have: farmers, need });

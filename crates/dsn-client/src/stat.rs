@@ -163,7 +163,7 @@ impl Client {
     pub(crate) async fn holds_at(&self, node: NodeId, chunk: ChunkId) -> Result<IndexSet, NetworkError> {
         let send = async |chunks: Vec<ChunkId>| {
             let asked = chunks.len();
-            match self.network().request(node, Request::Holds(chunks)).await {
+            match self.request(node, Request::Holds(chunks)).await {
                 Ok(Response::Held(sets)) if sets.len() == asked => sets.into_iter().map(Ok).collect(),
                 Ok(_) => vec![Err(Self::bad_answer(node)); asked],
                 Err(error) => vec![Err(error); asked],

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,13 +18,13 @@ use dsn_core::{
     ports::NetworkError,
     receipt::{Receipt, ReceiptContext, VerifiedReceipt},
     redundancy::must_vanish,
-    rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Refusal, Request, Response, StorePart, Token},
+    rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Request, Response, StorePart, Token},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
     batch::Batcher,
-    client::Client,
+    client::{BUSY_TRIES, Client},
     custodians::Effort,
     directory::Directory,
     error::PutError,
@@ -34,12 +33,6 @@ use crate::{
     progress::{Progress, ProgressEvent},
     watchdog::Watchdog,
 };
-
-/// How often a farmer may answer "busy" to one offer.
-const BUSY_TRIES: usize = 8;
-
-/// Longest delay of a busy farmer that is waited for, in milliseconds.
-const BUSY_MAX_MS: u32 = 5_000;
 
 /// How often a farmer is tried when messages to it are lost.
 const LOST_TRIES: usize = 3;
@@ -103,7 +96,7 @@ enum Refused {
 
 impl From<NetworkError> for Refused {
     fn from(error: NetworkError) -> Self {
-        Self::Failed(error)
+        if matches!(error, NetworkError::Busy { .. }) { Self::Unwilling } else { Self::Failed(error) }
     }
 }
 
@@ -233,7 +226,7 @@ impl Client {
                 OfferAnswer::Full => return Err(Refused::Full),
                 OfferAnswer::Busy { delay_ms } => delay_ms,
             };
-            tokio::time::sleep(Duration::from_millis(delay_ms.min(BUSY_MAX_MS).into())).await;
+            Self::wait_for_busy(delay_ms).await;
         }
         Err(Refused::Unwilling)
     }
@@ -248,9 +241,9 @@ impl Client {
             let offered = chunks.len();
             let (put_id, owner, class) = (context.put_id, context.owner, context.options.class);
             let offer = Offer { put_id, owner, class, chunks };
-            match self.network().request(farmer, Request::Offer(offer)).await {
+            match self.request(farmer, Request::Offer(offer)).await {
                 Ok(Response::Offered(answers)) if answers.len() == offered => answers.into_iter().map(Ok).collect(),
-                Ok(Response::Refused(Refusal::Busy { delay_ms })) => {
+                Err(NetworkError::Busy { delay_ms, .. }) => {
                     vec![Ok(OfferAnswer::Busy { delay_ms }); offered]
                 }
                 Ok(_) => vec![Err(Self::bad_answer(farmer)); offered],
@@ -277,7 +270,7 @@ impl Client {
             let parts: Vec<_> =
                 pieces.map(|piece| StorePart { token, index: piece.index(), bytes: piece.bytes().clone() }).collect();
             let bytes: usize = parts.iter().map(|part| Bytes::len(&part.bytes)).sum();
-            match self.network().request(farmer, Request::Store(parts)).await? {
+            match self.request(farmer, Request::Store(parts)).await? {
                 Response::Stored(receipts) => {
                     let first = receipts.into_iter().next().ok_or_else(|| Self::bad_answer(farmer))?;
                     receipt = Some(self.check_receipt(encoded, farmer, now, first)?);

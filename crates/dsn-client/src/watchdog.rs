@@ -21,7 +21,7 @@ pub(crate) struct Watchdog {
 struct Inner {
     fed: Instant,
     paused: bool,
-    last_errors: BTreeMap<NodeId, String>,
+    last_errors: BTreeMap<NodeId, NetworkError>,
 }
 
 /// Nothing moved.
@@ -59,7 +59,16 @@ impl Watchdog {
 
     /// A node failed; kept for the message.
     pub(crate) fn note(&self, node: NodeId, error: &NetworkError) {
-        self.inner.lock().expect("no panic while locked").last_errors.insert(node, error.to_string());
+        self.inner.lock().expect("no panic while locked").last_errors.insert(node, error.clone());
+    }
+
+    /// Why nobody answered: what a firewall said before what the network did.
+    pub(crate) fn why(&self) -> Option<NetworkError> {
+        let by_firewall = |error: &&NetworkError| {
+            matches!(error, NetworkError::Denied { .. } | NetworkError::Refused { .. } | NetworkError::Busy { .. })
+        };
+        let inner = self.inner.lock().expect("no panic while locked");
+        inner.last_errors.values().find(by_firewall).or_else(|| inner.last_errors.values().next()).cloned()
     }
 
     fn fed(&self) -> Instant {
@@ -71,7 +80,7 @@ impl Watchdog {
         let mut doing = if inner.last_errors.is_empty() {
             "waiting for answers".to_owned()
         } else {
-            inner.last_errors.values().take(LISTED_NODES).cloned().collect::<Vec<_>>().join("; ")
+            inner.last_errors.values().take(LISTED_NODES).map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
         if inner.last_errors.len() > LISTED_NODES {
             doing.push_str(&format!("; and {} more", inner.last_errors.len() - LISTED_NODES));

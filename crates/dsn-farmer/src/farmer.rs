@@ -111,6 +111,11 @@ impl Farmer {
         self.custodian.stop();
     }
 
+    /// Takes back the leaves to send pieces of nodes that are no longer let in: their bodies are not read any more.
+    pub fn revoke(&self, is_denied: impl Fn(NodeId) -> bool) {
+        self.grants.lock().expect("no panic while locked").revoke(is_denied);
+    }
+
     /// Bytes it would still take: its reservation less what is used and granted, and never into the disk's reserve.
     pub(crate) fn free_bytes(&self) -> u64 {
         self.free_beside(&mut self.grants.lock().expect("no panic while locked"))

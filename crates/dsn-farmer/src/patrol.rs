@@ -21,7 +21,7 @@ use dsn_core::{
     liveness::Presence,
     locator::{Locator, VerifiedLocator},
     node_id::{NodeId, Places, Position},
-    ports::{Network, Snapshot, StoreError},
+    ports::{Network, NetworkError, Snapshot, StoreError},
     repair::{Health, standing, turn_secs},
     rpc::{Request, Response},
 };
@@ -310,6 +310,8 @@ impl Patrol {
                 self.farmer.liveness.with(|seen| seen.answered(node));
                 Probed::There
             }
+            // What our own firewall keeps us from asking says nothing of the node.
+            Ok(Err(NetworkError::Denied { .. })) => Probed::There,
             Ok(Err(_)) | Err(_) => {
                 let is_new = self.farmer.liveness.with(|seen| seen.silent(node, now));
                 if is_new { Probed::FellSilent } else { Probed::Silent }

@@ -148,11 +148,13 @@ pub enum NetworkError {
         /// The node.
         node: NodeId,
     },
-    /// The other node went on saying that it is busy.
+    /// The other node has too much to do, or asks its operator.
     #[error("{node} is busy, or its operator has not let us in yet")]
     Busy {
         /// The node.
         node: NodeId,
+        /// Milliseconds after which to ask again.
+        delay_ms: u32,
     },
     /// No node of the network is known.
     #[error("no node of the network can be reached")]

@@ -78,6 +78,11 @@ impl Grants {
         })
     }
 
+    /// Drops what these nodes were granted.
+    pub(crate) fn revoke(&mut self, is_denied: impl Fn(NodeId) -> bool) {
+        self.by_token.retain(|_, grant| !is_denied(grant.carried.from));
+    }
+
     /// Pieces have come: they need no leave any more.
     pub(crate) fn used(&mut self, token: Token, indices: IndexSet) {
         if let Some(grant) = self.by_token.get_mut(&token) {
@@ -124,5 +129,15 @@ mod tests {
         assert!(!grants.allow(&[part(3, 65_536)], 50), "already here");
         assert_eq!(grants.sweep(50), 65_536);
         assert_eq!(grants.sweep(100), 0);
+    }
+
+    #[test]
+    fn who_is_no_longer_let_in_has_no_leave() {
+        let mut grants = grants();
+        grants.revoke(|node| node == NodeId([9; 32]));
+        assert!(grants.allow(&[part(3, 65_536)], 50));
+        grants.revoke(|node| node == NodeId([2; 32]));
+        assert!(!grants.allow(&[part(3, 65_536)], 50));
+        assert_eq!(grants.sweep(50), 0, "its room is free");
     }
 }
