@@ -5,6 +5,8 @@
 mod disk;
 #[path = "cli/farmers.rs"]
 mod farmers;
+#[path = "cli/firewall.rs"]
+mod firewall;
 #[path = "support/folder.rs"]
 mod folder;
 #[path = "cli/forged.rs"]

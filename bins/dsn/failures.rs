@@ -10,6 +10,8 @@ use dsn_net::NetError;
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
+const OWN_RULES: &str = "`dsn firewall list` shows the rules of this folder";
+
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
 /// Of the network as a whole.
@@ -34,6 +36,10 @@ pub(crate) fn put(error: &PutError) -> Failure {
     match error {
         PutError::Input(input) => self::input(input),
         PutError::TooLong(_) => of(Exit::Usage),
+        PutError::NoFarmers(Some(NetworkError::Refused { .. } | NetworkError::Busy { .. })) => {
+            of(Exit::Network).hint("ask an operator to let you in, by your address: `dsn firewall allow ADDRESS`")
+        }
+        PutError::NoFarmers(Some(NetworkError::Denied { .. })) => of(Exit::Network).hint(OWN_RULES),
         PutError::NoFarmers(_) => of(Exit::Network).hint(NO_NETWORK),
         PutError::TooFewFarmers { .. } => of(Exit::NotEnough)
             .hint("start more farmers, or store it all the same with --allow-unsafe: then no machine may fail"),
