@@ -52,7 +52,7 @@ pub enum Kind {
     Repair,
     /// Who the node is, and who is registered with it.
     Info,
-    /// To be reached through this node.
+    /// A connection through a relay, besides being a connection; and to be a relay.
     Relay,
 }
 

@@ -60,14 +60,17 @@ impl Doorman {
 
     /// A stranger knocks.
     pub(crate) fn knock(&self, remote: &Multiaddr) -> Result<(), ConnectionDenied> {
-        let attempt = connect(None, remote, Direction::In);
-        if self.guard.decide(&attempt) == Verdict::Deny { Err(ConnectionDenied::new(Firewalled)) } else { Ok(()) }
+        if self.decide(None, remote, Direction::In) == Verdict::Deny {
+            Err(ConnectionDenied::new(Firewalled))
+        } else {
+            Ok(())
+        }
     }
 
     /// It has said who it is.
     pub(crate) fn enter(&mut self, peer: &PeerId, remote: &Multiaddr) -> Result<Entry, ConnectionDenied> {
         let Some(node) = node_id(peer) else { return Ok(Entry::Welcome) }; // the driver ends it
-        let refusal = match self.guard.decide(&connect(Some(node), remote, Direction::In)) {
+        let refusal = match self.decide(Some(node), remote, Direction::In) {
             Verdict::Allow => return Ok(Entry::Welcome),
             Verdict::Deny => Refusal::Denied,
             Verdict::Later { delay_ms } => Refusal::Busy { delay_ms },
@@ -95,7 +98,17 @@ impl Doorman {
 
     /// Whether this node may connect to a peer at an address.
     pub(crate) fn may_dial(&self, peer: Option<NodeId>, address: &Multiaddr) -> bool {
-        self.guard.decide(&connect(peer, address, Direction::Out)) == Verdict::Allow
+        self.decide(peer, address, Direction::Out) == Verdict::Allow
+    }
+
+    /// Whether what stands may stand no more.
+    pub(crate) fn denies(&self, peer: NodeId, address: &Multiaddr, direction: Direction) -> bool {
+        attempts(Some(peer), address, direction).any(|attempt| self.guard.denies(&attempt))
+    }
+
+    fn decide(&self, peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> Verdict {
+        let mut verdicts = attempts(peer, address, direction).map(|attempt| self.guard.decide(&attempt));
+        verdicts.find(|verdict| *verdict != Verdict::Allow).unwrap_or(Verdict::Allow)
     }
 
     /// What everything on this connection is answered, when its peer is only here to be told.
@@ -109,11 +122,68 @@ impl Doorman {
     }
 }
 
-fn connect(peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> Attempt {
-    Attempt { peer, ip: address::origin(address), direction, kind: Kind::Connect }
+/// What a connection is: one through a relay is two things.
+fn attempts(peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> impl Iterator<Item = Attempt> {
+    let kinds = [Some(Kind::Connect), address::is_circuit(address).then_some(Kind::Relay)];
+    let ip = address::origin(address);
+    kinds.into_iter().flatten().map(move |kind| Attempt { peer, ip, direction, kind })
 }
 
 /// Whether it is our own firewall that let nobody be dialled.
 pub(crate) fn is_firewalled(error: &DialError) -> bool {
     matches!(error, DialError::Denied { cause } if cause.downcast_ref::<Firewalled>().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Denies one kind.
+    #[derive(Debug)]
+    struct No(Kind);
+
+    impl Guard for No {
+        fn decide(&self, attempt: &Attempt) -> Verdict {
+            if self.denies(attempt) { Verdict::Deny } else { Verdict::Allow }
+        }
+
+        fn denies(&self, attempt: &Attempt) -> bool {
+            attempt.kind == self.0
+        }
+    }
+
+    fn direct() -> Multiaddr {
+        "/ip4/192.0.2.1/tcp/1".parse().unwrap()
+    }
+
+    fn circuit() -> Multiaddr {
+        format!("{}/p2p/{}/p2p-circuit", direct(), NodeId([1; 32])).parse().unwrap()
+    }
+
+    #[test]
+    fn a_circuit_is_a_connection_and_a_relay_and_has_no_address() {
+        let (peer, doorman) = (NodeId([2; 32]), Doorman::new(Arc::new(No(Kind::Relay))));
+        assert!(doorman.may_dial(Some(peer), &direct()) && !doorman.may_dial(Some(peer), &circuit()));
+        assert!(doorman.knock(&direct()).is_ok() && doorman.knock(&circuit()).is_err());
+        assert!(!doorman.denies(peer, &direct(), Direction::In) && doorman.denies(peer, &circuit(), Direction::In));
+        assert!(!Doorman::new(Arc::new(No(Kind::Connect))).may_dial(Some(peer), &circuit()));
+        assert!(attempts(None, &circuit(), Direction::In).all(|attempt| attempt.ip.is_none()));
+    }
+
+    #[test]
+    fn so_many_denied_peers_are_told_and_no_more() {
+        let mut doorman = Doorman::new(Arc::new(No(Kind::Connect)));
+        let peer = |number: usize| {
+            let mut seed = [7; 32];
+            seed[..8].copy_from_slice(&number.to_le_bytes());
+            crate::identity::peer_id(&dsn_core::identity::Identity::from_seed(seed).node_id())
+        };
+        for number in 0..TOLD_MAX {
+            let entry = doorman.enter(&peer(number), &direct());
+            assert!(matches!(entry, Ok(Entry::ToBeTold(Refusal::Denied))), "{number}");
+            assert!(doorman.enter(&peer(number), &direct()).is_err(), "it was told");
+        }
+        assert!(doorman.enter(&peer(TOLD_MAX), &direct()).is_err());
+        assert_eq!(doorman.told.len(), TOLD_MAX);
+    }
 }

@@ -63,8 +63,7 @@ impl Driver {
     pub(super) fn enforce(&mut self) {
         let denied = |node: &NodeId, link: &Link| {
             let direction = if link.dialled { Direction::Out } else { Direction::In };
-            let (peer, ip) = (Some(*node), address::origin(&link.remote));
-            self.guard.denies(&Attempt { peer, ip, direction, kind: Kind::Connect })
+            self.doorman().denies(*node, &link.remote, direction)
         };
         let links = self.book.iter().flat_map(|(node, entry)| entry.links.iter().map(move |link| (*node, link)));
         let close: Vec<_> =
