@@ -10,13 +10,22 @@ use dsn_net::NetError;
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
-const OWN_RULES: &str = "`dsn firewall list` shows the rules of this folder";
-
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
 /// Of the network as a whole.
 pub(crate) fn network(error: &NetworkError) -> Failure {
-    Failure::of(Exit::Network, error).named("the network cannot be reached").hint(NO_NETWORK)
+    Failure::of(Exit::Network, error).named("the network cannot be reached").hint(way_in(error))
+}
+
+/// How to get to somebody who answers.
+fn way_in(error: &NetworkError) -> &'static str {
+    match error {
+        NetworkError::Denied { .. } => "`dsn firewall list` shows the rules of this folder",
+        NetworkError::Refused { .. } | NetworkError::Busy { .. } => {
+            "ask an operator to let you in, by your address: `dsn firewall allow ADDRESS`"
+        }
+        _ => NO_NETWORK,
+    }
 }
 
 /// Of starting a node.
@@ -36,11 +45,8 @@ pub(crate) fn put(error: &PutError) -> Failure {
     match error {
         PutError::Input(input) => self::input(input),
         PutError::TooLong(_) => of(Exit::Usage),
-        PutError::NoFarmers(Some(NetworkError::Refused { .. } | NetworkError::Busy { .. })) => {
-            of(Exit::Network).hint("ask an operator to let you in, by your address: `dsn firewall allow ADDRESS`")
-        }
-        PutError::NoFarmers(Some(NetworkError::Denied { .. })) => of(Exit::Network).hint(OWN_RULES),
-        PutError::NoFarmers(_) => of(Exit::Network).hint(NO_NETWORK),
+        PutError::NoFarmers(Some(error)) => of(Exit::Network).hint(way_in(error)),
+        PutError::NoFarmers(None) => of(Exit::Network).hint(NO_NETWORK),
         PutError::TooFewFarmers { .. } => of(Exit::NotEnough)
             .hint("start more farmers, or store it all the same with --allow-unsafe: then no machine may fail"),
         PutError::NeedsSpace { needs, offers } => {

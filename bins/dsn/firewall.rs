@@ -3,45 +3,25 @@
 
 mod fence;
 mod file;
+mod ours;
 mod rule_set;
 mod shown;
 
-use std::time::{Duration, Instant};
-
-use dsn_cli::{Exit, Failure, note};
+use dsn_cli::{Exit, Failure};
 use dsn_core::firewall::{Action, Rule};
-use serde::{Serialize, de::DeserializeOwned};
 
+use self::ours::{apply, ask};
 pub(crate) use self::{
     fence::{Fence, Operator},
+    ours::{APPROVE, LIST, PENDING, REJECT, RELOAD, Reply},
     rule_set::RuleSet,
     shown::{AskJson, ListJson},
 };
 use crate::{
     args::{Answer, FirewallCommand, What},
     context::Context,
-    control,
     status::no_farmer,
 };
-
-/// What a farmer is asked; a number follows the last two.
-pub(crate) const RELOAD: &str = "firewall reload";
-pub(crate) const LIST: &str = "firewall list";
-pub(crate) const PENDING: &str = "firewall pending";
-pub(crate) const APPROVE: &str = "firewall approve";
-pub(crate) const REJECT: &str = "firewall reject";
-
-/// A farmer that is only starting is waited for, but no longer than this.
-const STARTING: Duration = Duration::from_secs(10);
-const TRY_AGAIN: Duration = Duration::from_millis(50);
-
-/// A farmer's answer as it crosses its socket.
-#[derive(Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Reply<T> {
-    Done(T),
-    Failed(String),
-}
 
 pub(crate) async fn run(context: &Context, command: &FirewallCommand) -> Result<(), Failure> {
     match command {
@@ -57,7 +37,7 @@ pub(crate) async fn run(context: &Context, command: &FirewallCommand) -> Result<
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let list = match ask::<ListJson>(context, LIST).await? {
+    let list = match ask::<ListJson>(context, LIST, Exit::Internal).await? {
         Some(list) => list,
         None => RuleSet::load(context)?.shown(),
     };
@@ -93,7 +73,7 @@ async fn remove(context: &Context, name: &str) -> Result<(), Failure> {
 }
 
 async fn pending(context: &Context) -> Result<(), Failure> {
-    let asks = ask::<Vec<AskJson>>(context, PENDING).await?.ok_or_else(|| no_farmer(context))?;
+    let asks = ask::<Vec<AskJson>>(context, PENDING, Exit::Internal).await?.ok_or_else(|| no_farmer(context))?;
     shown::print_asks(context.json, &asks);
     Ok(())
 }
@@ -101,42 +81,10 @@ async fn pending(context: &Context) -> Result<(), Failure> {
 /// Answers what waits; with `--always`, rules answer it from now on.
 async fn decide(context: &Context, question: &str, action: Action, answer: &Answer) -> Result<(), Failure> {
     let question = format!("{question} {}", answer.number);
-    let asked = ask::<AskJson>(context, &question).await?.ok_or_else(|| no_farmer(context))?;
+    let asked = ask::<AskJson>(context, &question, Exit::NotFound).await?.ok_or_else(|| no_farmer(context))?;
     if answer.always {
         return make(context, Rule { action, subject: asked.subject()? }).await;
     }
     shown::print_answered(context.json, action, &asked);
     Ok(())
-}
-
-/// Has the farmer that runs in the folder go by the file, one that is just starting too: it may have read it before.
-async fn apply(context: &Context) -> Result<(), Failure> {
-    let begun = Instant::now();
-    loop {
-        if ask::<()>(context, RELOAD).await?.is_some() {
-            return Ok(());
-        }
-        if !control::is_there(&context.folder) {
-            note("no farmer runs here: the rules hold for what is started from now on");
-            return Ok(());
-        }
-        if begun.elapsed() > STARTING {
-            let error = "the rules are changed, but the farmer that runs here does not answer";
-            return Err(Failure::new(Exit::AlreadyRunning, error).hint("start it again; then it goes by them"));
-        }
-        tokio::time::sleep(TRY_AGAIN).await;
-    }
-}
-
-/// Asks the farmer that runs in the folder; none when none answers.
-async fn ask<T: DeserializeOwned>(context: &Context, question: &str) -> Result<Option<T>, Failure> {
-    let Some(answer) = control::ask(&context.folder, question).await else { return Ok(None) };
-    match serde_json::from_str(&answer) {
-        Ok(Reply::Done(answer)) => Ok(Some(answer)),
-        Ok(Reply::Failed(error)) => Err(Failure::new(Exit::NotFound, error)),
-        Err(_) => {
-            Err(Failure::new(Exit::AlreadyRunning, "the farmer that runs here is of a version without a firewall")
-                .hint("stop it and start this version"))
-        }
-    }
 }

@@ -170,10 +170,19 @@ fn a_command_keeps_to_the_rules_of_its_own_folder() {
 #[test]
 fn who_is_let_in_nowhere_is_told_whose_firewall_it_is() {
     let network = TestNetwork::start(2);
-    network.farmers.iter().for_each(|farmer| drop(firewall(&farmer.dir, &["deny", "in", "info", "127.0.0.1"])));
-    let put = output(network.dsn().arg("put").arg(network.file("file", MIB)));
-    refused(&put, 7, "refuses: its firewall denies the request");
-    assert!(String::from_utf8_lossy(&put.stderr).contains("hint: ask an operator to let you in"), "{}", shown(&put));
+    let file = network.file("file", MIB);
+    let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
+    network.farmers.iter().for_each(|farmer| drop(firewall(&farmer.dir, &["deny", "in", "piece.put"])));
+    let put = output(network.dsn().arg("put").arg(network.file("other", MIB)));
+    refused(&put, 4, "refuses: its firewall denies the request");
+    for farmer in &network.farmers {
+        firewall(&farmer.dir, &["deny", "in", "info", "127.0.0.1"]);
+        firewall(&farmer.dir, &["deny", "in", "locator", "127.0.0.1"]);
+    }
+    for done in [output(network.dsn().arg("put").arg(&file)), output(network.dsn().args(["cat", &cid]))] {
+        refused(&done, 7, "refuses: its firewall denies the request");
+        refused(&done, 7, "hint: ask an operator to let you in");
+    }
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub enum PutError {
         needed: usize,
         /// Farmers still answering.
         farmers: usize,
+        /// What a firewall said, if one did.
+        #[source]
+        firewall: Option<NetworkError>,
     },
     /// Enough pieces, but on too few farmers to lose any.
     #[error("chunk {number}: the pieces lie on too few farmers: any {may_vanish} may vanish, {needed} must be able to")]

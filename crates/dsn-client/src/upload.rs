@@ -243,7 +243,8 @@ impl Client {
             let offer = Offer { put_id, owner, class, chunks };
             match self.request(farmer, Request::Offer(offer)).await {
                 Ok(Response::Offered(answers)) if answers.len() == offered => answers.into_iter().map(Ok).collect(),
-                Err(NetworkError::Busy { delay_ms, .. }) => {
+                Err(error @ NetworkError::Busy { delay_ms, .. }) => {
+                    context.dog.note(farmer, &error);
                     vec![Ok(OfferAnswer::Busy { delay_ms }); offered]
                 }
                 Ok(_) => vec![Err(Self::bad_answer(farmer)); offered],
@@ -315,7 +316,8 @@ impl Client {
             if waived { placement.locator().descriptor().code().needed() } else { reached.target.repair_at + 1 };
         if reached.stored < needed {
             let (stored, farmers) = (reached.stored, answering.len());
-            return Err(PutError::NotEnoughPieces { number, stored, wanted, needed, farmers });
+            let firewall = context.dog.firewall();
+            return Err(PutError::NotEnoughPieces { number, stored, wanted, needed, farmers, firewall });
         }
         let vanish = reached.may_vanish.unwrap_or(0);
         let needed = must_vanish(answering.len());

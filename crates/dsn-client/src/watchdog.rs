@@ -62,13 +62,18 @@ impl Watchdog {
         self.inner.lock().expect("no panic while locked").last_errors.insert(node, error.clone());
     }
 
-    /// Why nobody answered: what a firewall said before what the network did.
-    pub(crate) fn why(&self) -> Option<NetworkError> {
+    /// What a firewall said, ours or another's.
+    pub(crate) fn firewall(&self) -> Option<NetworkError> {
         let by_firewall = |error: &&NetworkError| {
             matches!(error, NetworkError::Denied { .. } | NetworkError::Refused { .. } | NetworkError::Busy { .. })
         };
-        let inner = self.inner.lock().expect("no panic while locked");
-        inner.last_errors.values().find(by_firewall).or_else(|| inner.last_errors.values().next()).cloned()
+        self.inner.lock().expect("no panic while locked").last_errors.values().find(by_firewall).cloned()
+    }
+
+    /// Why nobody answered: what a firewall said before what the network did.
+    pub(crate) fn why(&self) -> Option<NetworkError> {
+        let any = || self.inner.lock().expect("no panic while locked").last_errors.values().next().cloned();
+        self.firewall().or_else(any)
     }
 
     fn fed(&self) -> Instant {
