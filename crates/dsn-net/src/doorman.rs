@@ -129,6 +129,15 @@ fn attempts(peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> 
     kinds.into_iter().flatten().map(move |kind| Attempt { peer, ip, direction, kind })
 }
 
+/// Whether this node gives a peer a place or a circuit as a relay.
+pub(crate) fn may_relay_for(guard: &Arc<dyn Guard>) -> impl FnMut(PeerId, &Multiaddr, Instant) -> bool + Send + use<> {
+    let guard = Arc::clone(guard);
+    move |peer, address, _| {
+        let (peer, ip) = (node_id(&peer), address::origin(address));
+        guard.decide(&Attempt { peer, ip, direction: Direction::In, kind: Kind::Relay }) == Verdict::Allow
+    }
+}
+
 /// Whether it is our own firewall that let nobody be dialled.
 pub(crate) fn is_firewalled(error: &DialError) -> bool {
     matches!(error, DialError::Denied { cause } if cause.downcast_ref::<Firewalled>().is_some())
@@ -168,6 +177,13 @@ mod tests {
         assert!(!doorman.denies(peer, &direct(), Direction::In) && doorman.denies(peer, &circuit(), Direction::In));
         assert!(!Doorman::new(Arc::new(No(Kind::Connect))).may_dial(Some(peer), &circuit()));
         assert!(attempts(None, &circuit(), Direction::In).all(|attempt| attempt.ip.is_none()));
+    }
+
+    #[test]
+    fn whoever_is_denied_it_gets_no_place_at_a_relay() {
+        let peer = crate::identity::peer_id(&NodeId([2; 32]));
+        let may = |kind| may_relay_for(&(Arc::new(No(kind)) as _))(peer, &direct(), Instant::now());
+        assert!(may(Kind::Info) && !may(Kind::Relay));
     }
 
     #[test]

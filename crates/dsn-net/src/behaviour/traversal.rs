@@ -4,10 +4,12 @@
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use dsn_core::ports::Guard;
 use libp2p::{
     Multiaddr, PeerId, autonat,
     core::{Endpoint, transport::PortUse},
@@ -19,7 +21,7 @@ use libp2p::{
     upnp,
 };
 
-use crate::{address, options::NetOptions};
+use crate::{address, doorman::may_relay_for, options::NetOptions};
 
 /// Between two questions whether an address can be dialled.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -53,7 +55,7 @@ impl Traversal {
         let rng = || rand::make_rng::<rand::rngs::StdRng>();
         Self {
             circuits,
-            relay: (serves && options.relay).then(|| relay_for_others(local)).into(),
+            relay: (serves && options.relay).then(|| relay_for_others(local, &options.guard)).into(),
             punch: dcutr::Behaviour::new(local),
             probe: serves.then(|| autonat::v2::client::Behaviour::new(rng(), probe)).into(),
             prober: serves.then(DialBacks::default).into(),
@@ -69,8 +71,8 @@ impl Traversal {
     }
 }
 
-fn relay_for_others(local: PeerId) -> relay::Behaviour {
-    let config = relay::Config {
+fn relay_for_others(local: PeerId, guard: &Arc<dyn Guard>) -> relay::Behaviour {
+    let mut config = relay::Config {
         max_reservations: RESERVATIONS_MAX,
         max_circuits: CIRCUITS_MAX,
         max_circuits_per_peer: CIRCUITS_MAX_PER_NODE,
@@ -78,6 +80,9 @@ fn relay_for_others(local: PeerId) -> relay::Behaviour {
         max_circuit_bytes: CIRCUIT_MAX_BYTES,
         ..relay::Config::default()
     };
+    // Asked before a place or a circuit is given, whoever is asked besides.
+    config.reservation_rate_limiters.push(Box::new(may_relay_for(guard)));
+    config.circuit_src_rate_limiters.push(Box::new(may_relay_for(guard)));
     let mut relay = relay::Behaviour::new(local, config);
     relay.set_status(Some(relay::Status::Disable)); // until an address of this node is known to be good
     relay
