@@ -34,6 +34,12 @@ pub enum Domain {
     Lease,
     /// A farmer's word which run of it is speaking.
     Greeting,
+    /// A founder's word that a key is a member.
+    Member,
+    /// A member's word that a node acts for it.
+    Delegation,
+    /// A founder's list of who is no member any more.
+    Revocations,
 }
 
 impl Domain {
@@ -44,6 +50,9 @@ impl Domain {
             Self::Owner => b"dsn owner v1\0",
             Self::Lease => b"dsn lease v1\0",
             Self::Greeting => b"dsn greeting v1\0",
+            Self::Member => b"dsn member v1\0",
+            Self::Delegation => b"dsn delegation v1\0",
+            Self::Revocations => b"dsn revocations v1\0",
         }
     }
 

@@ -131,6 +131,38 @@ pub const FIREWALL_WORD_SECS: u64 = TOKEN_VALID_SECS;
 /// Words remembered, given or come of silence; the one that ends first makes room.
 pub const FIREWALL_WORDS_MAX: usize = 1024;
 
+/// Characters at the end of a closed network's name that say whose it is: 16 bytes in base32, too many to meet twice.
+pub const CLOSED_ID_CHARS: usize = 26;
+
+/// Bytes of what a founder calls a closed network: what its name has room for beside a dot and these characters.
+pub const CLOSED_LABEL_MAX_BYTES: usize = NETWORK_NAME_MAX_BYTES - CLOSED_ID_CHARS - 1;
+
+/// Bytes of what a founder calls a member: a name and a machine.
+pub const MEMBER_LABEL_MAX_BYTES: usize = 64;
+
+/// Seconds for which a member's word for a node counts. It is asked for when a connection begins and signed anew each
+/// time, so an hour outlasts every handshake and bounds what a stolen node key is worth.
+pub const DELEGATION_SECS: u64 = 3600;
+
+/// Seconds by which clocks of members may differ: more than any machine that has ever met a time server is off.
+pub const MEMBER_SKEW_SECS: u64 = 300;
+
+/// Members that a network has revoked and whose certificates would still count. Those that have ended need no entry.
+pub const REVOCATIONS_MAX: usize = 1024;
+
+/// Bytes of a list of revocations: all its members and a few fields.
+pub const REVOCATIONS_MAX_BYTES: usize = REVOCATIONS_MAX * 32 + SIGNED_BODY_MAX_BYTES;
+
+/// Bytes of one step of an admission: certificate, delegation, and a full list of revocations.
+pub const ADMISSION_MAX_BYTES: usize = REVOCATIONS_MAX_BYTES + 3 * SIGNED_BODY_MAX_BYTES;
+
+/// Bytes of an invitation: a certificate, addresses at their longest, a key.
+pub const INVITATION_MAX_BYTES: usize = RECORD_BODY_MAX_BYTES + SIGNED_BODY_MAX_BYTES;
+
+/// Bytes of a file with a pre-shared key; its three lines take under 100.
+pub const PSK_FILE_MAX_BYTES: usize = 1024;
+
+const _: () = assert!(INVITATION_MAX_BYTES <= 65_535, "its length is two bytes");
 const _: () = assert!(TOTAL_PIECES <= 64, "an IndexSet is one u64");
 const _: () = assert!(TOTAL_PIECES * 32 + 64 <= DESCRIPTOR_MAX_BYTES);
 const _: () = assert!(RECORD_MAX_ADDRESSES * (ADDRESS_MAX_BYTES + 3) + SIGNED_BODY_MAX_BYTES <= RECORD_BODY_MAX_BYTES);

@@ -582,3 +582,91 @@ pub struct ObservedLoss {
     #[prost(fixed64, tag = "4")]
     pub indices: u64,
 }
+/// The founder's word that a key is a member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub founder: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub member: ::prost::bytes::Bytes,
+    /// what the founder calls it
+    #[prost(string, tag = "5")]
+    pub label: ::prost::alloc::string::String,
+    /// Unix seconds
+    #[prost(uint64, tag = "6")]
+    pub issued: u64,
+    /// Unix seconds; 0: no end
+    #[prost(uint64, tag = "7")]
+    pub until: u64,
+}
+/// A member's word that a node acts for it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DelegationBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub member: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub node: ::prost::bytes::Bytes,
+    /// Unix seconds
+    #[prost(uint64, tag = "5")]
+    pub issued: u64,
+    /// Unix seconds
+    #[prost(uint64, tag = "6")]
+    pub until: u64,
+}
+/// Who is no member any more, whatever its certificate says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevocationsBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub founder: ::prost::bytes::Bytes,
+    /// the highest counts
+    #[prost(uint64, tag = "4")]
+    pub seq: u64,
+    /// 32 bytes each, in ascending order
+    #[prost(bytes = "bytes", tag = "5")]
+    pub members: ::prost::bytes::Bytes,
+}
+/// What makes its reader a member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invitation {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// of the member's key: a secret
+    #[prost(bytes = "bytes", tag = "2")]
+    pub seed: ::prost::bytes::Bytes,
+    #[prost(message, optional, tag = "3")]
+    pub certificate: ::core::option::Option<Signed>,
+    /// binary multiaddrs
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// One step of the handshake of two nodes of a closed network.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Admission {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// why not; 0: not refused
+    #[prost(uint32, tag = "2")]
+    pub refused: u32,
+    #[prost(message, optional, tag = "3")]
+    pub certificate: ::core::option::Option<Signed>,
+    #[prost(message, optional, tag = "4")]
+    pub delegation: ::core::option::Option<Signed>,
+    /// of the revocations that the sender has; 0: none
+    #[prost(uint64, tag = "5")]
+    pub seq: u64,
+    /// when newer than the receiver's
+    #[prost(message, optional, tag = "6")]
+    pub revocations: ::core::option::Option<Signed>,
+}
