@@ -74,10 +74,10 @@ pub struct Admitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
 pub enum Refused {
     /// It showed nothing that could be read.
-    #[error("it is closed, and this node has shown no membership")]
+    #[error("nothing was shown that makes this node a member")]
     NoCredentials,
     /// It is a member of something else.
-    #[error("it is closed, and this node is a member of another network")]
+    #[error("this node is a member of another network")]
     OtherNetwork,
     /// A signature is wrong, or what it showed is somebody else's.
     #[error("the membership shown is not this node's")]

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dsn_core::{network_name::NetworkName, ports::Handler};
+use dsn_core::{membership::Refused, network_name::NetworkName, ports::Handler};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm,
     connection_limits::{self, ConnectionLimits},
@@ -34,12 +34,14 @@ pub(crate) use self::{
 };
 use crate::{
     address,
+    club::Club,
     codec::Codec,
     crawl::LOOK_UP_RESULTS,
     doorman::{Doorman, Firewalled},
     error::NetError,
     identity::{keypair, node_id},
     manners::Manners,
+    lists::{self, Lists},
     options::NetOptions,
     transport,
     window::{CALLS_MAX_PER_NODE, budget},
@@ -75,6 +77,8 @@ pub(crate) struct Protocols {
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(crate) traversal: Traversal,
     pub(crate) meeting: Meeting,
+    /// In closed networks.
+    pub(crate) lists: Toggle<request_response::Behaviour<Lists>>,
 }
 
 /// The protocols behind the gate.
@@ -85,6 +89,7 @@ pub(crate) struct Gate {
     subnets: Subnets,
     pub(crate) manners: Manners,
     pub(crate) doorman: Doorman,
+    club: Option<Arc<Club>>,
 }
 
 /// The names of a network's protocols.
@@ -92,26 +97,32 @@ pub(crate) struct Names {
     pub(crate) kad: StreamProtocol,
     pub(crate) rpc: StreamProtocol,
     pub(crate) identify: String,
+    lists: StreamProtocol,
 }
 
 impl Names {
     pub(crate) fn new(network: &NetworkName) -> Self {
         let name = |kind: &str| format!("/dsn/{network}/{kind}/1");
         let protocol = |kind| StreamProtocol::try_from_owned(name(kind)).expect("the name starts with a slash");
-        Self { kad: protocol("kad"), rpc: protocol("rpc"), identify: name("id") }
+        Self { kad: protocol("kad"), rpc: protocol("rpc"), identify: name("id"), lists: protocol("members") }
     }
 }
 
 /// Sets everything up; nothing listens or dials yet.
-pub(crate) fn build(options: &NetOptions, handler: Arc<dyn Handler>) -> Result<Swarm<Gate>, NetError> {
+pub(crate) fn build(
+    options: &NetOptions,
+    handler: Arc<dyn Handler>,
+    club: Option<Arc<Club>>,
+) -> Result<Swarm<Gate>, NetError> {
     let keys = keypair(&options.identity);
-    let (transport, circuits) = transport::build(&keys, options.waits.dial)?;
+    let (transport, circuits) = transport::build(&keys, options, club.clone())?;
     let gate = Gate {
         protocols: protocols(options, handler, circuits),
         candidates: HashSet::new(),
         subnets: Subnets::default(),
         manners: Manners::default(),
         doorman: Doorman::new(Arc::clone(&options.guard)),
+        club,
     };
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
@@ -138,6 +149,7 @@ fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::c
         mdns: multicast(options, local).into(),
         traversal: Traversal::new(options, local, circuits),
         meeting: Meeting::new(keys, options.rendezvous_point),
+        lists: options.membership.as_ref().map(|_| lists::behaviour(names.lists)).into(),
     }
 }
 
@@ -192,6 +204,13 @@ impl Gate {
         let is_worth_it = address::is_public(&bare) && self.candidates.len() < CANDIDATES_MAX;
         is_worth_it && self.candidates.insert(bare)
     }
+
+    /// Whatever way a connection came: in a closed network nobody is spoken to who has not shown to be a member.
+    fn check(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
+        let Some(club) = &self.club else { return Ok(()) };
+        let checked = node_id(peer).ok_or(Refused::Forged).and_then(|node| club.check(&node));
+        checked.map_err(ConnectionDenied::new)
+    }
 }
 
 impl NetworkBehaviour for Gate {
@@ -221,6 +240,7 @@ impl NetworkBehaviour for Gate {
         if node_id(&peer).is_some_and(|node| self.manners.is_banned(&node, Instant::now())) {
             return Err(ConnectionDenied::new("shut out for a while"));
         }
+        self.check(&peer)?;
         let entry = self.doorman.enter(&peer, remote)?;
         let handler = self.protocols.handle_established_inbound_connection(id, peer, local, remote)?;
         self.subnets.stands(id, remote);
@@ -258,6 +278,7 @@ impl NetworkBehaviour for Gate {
         if !self.doorman.may_dial(node_id(&peer), address) {
             return Err(ConnectionDenied::new(Firewalled));
         }
+        self.check(&peer)?;
         self.protocols.handle_established_outbound_connection(id, peer, address, role, port)
     }
 

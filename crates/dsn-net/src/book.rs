@@ -282,6 +282,11 @@ impl Entry {
         self.score = (self.score + change).clamp(-SCORE_MAX, SCORE_MAX);
     }
 
+    /// Whether it has ever said what it is.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.agent.is_some()
+    }
+
     /// Whether all that leads to it is somebody else's line.
     pub(crate) fn is_relayed(&self) -> bool {
         !self.links.is_empty() && self.links.iter().all(|link| link.way == Way::Circuit)

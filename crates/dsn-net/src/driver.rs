@@ -5,6 +5,7 @@
 
 mod guard;
 mod kad;
+mod members;
 mod nat;
 mod peers;
 mod rendezvous;
@@ -36,6 +37,7 @@ use crate::{
     address,
     behaviour::{self, Gate, Names, ProtocolsEvent},
     book::Book,
+    club::Club,
     error::NetError,
     options::{NetOptions, Waits},
     reach::{Evidence, Reach},
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
     local: NodeId,
     listening: RwLock<Vec<Multiaddr>>,
     pub(crate) reach: watch::Sender<Reach>,
+    /// In a closed network.
+    pub(crate) club: Option<Arc<Club>>,
 }
 
 impl Shared {
@@ -125,6 +129,8 @@ struct Driver {
     /// Listeners, and what was asked for, until each has reported an address.
     silent_listeners: HashMap<ListenerId, String>,
     book: Book,
+    /// The number of the list of revocations that was last handed on.
+    list_told: u64,
     dials: peers::Dials,
     calls: rpc::Calls,
     serving: rpc::Serving,
@@ -167,6 +173,7 @@ impl Driver {
         let local = options.identity.node_id();
         let dials = peers::Dials::new(options)?;
         let reach = Evidence::default().reach(&local);
+        let club = options.membership.clone().map(|membership| Arc::new(Club::new(local, membership)));
         Ok(Self {
             local,
             serve: options.serve,
@@ -174,11 +181,12 @@ impl Driver {
             network: options.network.clone(),
             guard: Arc::clone(&options.guard),
             names: Names::new(&options.network),
-            swarm: behaviour::build(options, Arc::clone(&handler))?,
+            swarm: behaviour::build(options, Arc::clone(&handler), club.clone())?,
             inbox,
-            shared: Arc::new(Shared { local, listening: RwLock::default(), reach: watch::Sender::new(reach) }),
+            shared: Arc::new(Shared { local, listening: RwLock::default(), reach: watch::Sender::new(reach), club }),
             silent_listeners: HashMap::new(),
             book: Book::default(),
+            list_told: options.membership.as_ref().map_or(0, dsn_core::membership::Membership::seq),
             dials,
             calls: rpc::Calls::default(),
             serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence),
@@ -290,6 +298,7 @@ impl Driver {
             ProtocolsEvent::Limits(event) => match event {},
             ProtocolsEvent::Traversal(event) => self.on_traversal_event(event),
             ProtocolsEvent::Meeting(event) => self.on_meeting_event(event),
+            ProtocolsEvent::Lists(event) => self.on_lists_event(event),
         }
     }
 
@@ -338,5 +347,6 @@ impl Driver {
         self.keep_relays(now);
         self.visit_points(now);
         self.give_up_punching(now);
+        self.look_after_members();
     }
 }

@@ -27,8 +27,10 @@
 //! - [`address_to_bytes`], [`address_to_text`]: an address as a farmer record carries it, and back. [`check_address`]: is this text an address at all?
 
 mod address;
+mod admission;
 mod behaviour;
 mod book;
+mod club;
 mod codec;
 mod crawl;
 mod doorman;
@@ -36,6 +38,7 @@ mod driver;
 mod error;
 mod identity;
 mod manners;
+mod lists;
 mod node;
 mod options;
 mod reach;

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
     firewall::Kind,
+    membership::revocations::{Revocations, RevocationsError, VerifiedRevocations},
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
@@ -126,6 +127,34 @@ impl Node {
             }
             None => self.inner.commands.closed().await,
         }
+    }
+
+    /// The list of revocations that has a higher number than this, as soon as there is one; never in an open network.
+    /// Safe to drop.
+    pub async fn revocations_after(&self, seq: u64) -> VerifiedRevocations {
+        if let Some(club) = &self.inner.shared.club {
+            let mut latest = club.watch();
+            while latest.wait_for(|latest| *latest > seq).await.is_ok() {
+                if let Some(list) = club.verified_after(seq) {
+                    return list;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// The latest list of revocations that this node knows; none in an open network.
+    pub fn revocations(&self) -> Option<VerifiedRevocations> {
+        self.inner.shared.club.as_ref()?.verified_after(0)
+    }
+
+    /// Takes a list of revocations over when it is newer than the one known, acts by it, and hands it on; tells whether it
+    /// was newer. In an open network it never is.
+    ///
+    /// # Errors
+    /// When it is not one of this network's founder.
+    pub fn learn_revocations(&self, list: Revocations) -> Result<bool, RevocationsError> {
+        self.inner.shared.club.as_ref().map_or(Ok(false), |club| club.learn(list))
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, NetworkError> {

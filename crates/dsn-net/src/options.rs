@@ -8,7 +8,9 @@ use dsn_core::{
     limits::BODIES_MAX_BYTES,
     network_name::NetworkName,
     node_id::NodeId,
+    membership::Membership,
     ports::{Guard, Open},
+    psk::PreSharedKey,
 };
 
 /// What a node is started with.
@@ -40,6 +42,10 @@ pub struct NetOptions {
     pub rendezvous_point: bool,
     /// Who is asked before a connection stands or a request goes either way.
     pub guard: Arc<dyn Guard>,
+    /// In a closed network: for whom the node acts. Then nothing is said to anybody who is no member.
+    pub membership: Option<Membership>,
+    /// A key that covers all TCP connections below their encryption. Then there is nothing but TCP.
+    pub psk: Option<PreSharedKey>,
     /// Time-outs.
     pub waits: Waits,
     /// Bounds on memory.
@@ -98,6 +104,8 @@ impl NetOptions {
             rendezvous: true,
             rendezvous_point: false,
             guard: Arc::new(Open),
+            membership: None,
+            psk: None,
             waits: Waits::default(),
             room: Room::default(),
         }

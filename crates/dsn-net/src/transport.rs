@@ -2,16 +2,18 @@
 //! anything else sees it. Not here: which addresses are dialled (`address`, `book`) and what is spoken on a connection
 //! (`behaviour`). Invariant: every connection of every transport passes through [`build`]'s last step.
 
+mod covered;
 mod ports;
 mod security;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc};
 
 use libp2p::{
     PeerId, Transport,
     core::{
+        ConnectedPoint, Endpoint,
         muxing::StreamMuxerBox,
-        transport::{Boxed, timeout::TransportTimeout},
+        transport::{Boxed, OptionalTransport, timeout::TransportTimeout},
         upgrade::Version,
     },
     dns,
@@ -19,13 +21,19 @@ use libp2p::{
     quic, relay, tcp, websocket, yamux,
 };
 
-use self::{ports::OwnPortNearby, security::Security};
-use crate::error::NetError;
+use self::{covered::covered, ports::OwnPortNearby, security::Security};
+use crate::{
+    admission::{self, AdmissionError},
+    club::Club,
+    error::NetError,
+    options::NetOptions,
+};
 
-/// All transports, and the protocol by which circuits are asked for.
+/// All transports, and the protocol by which circuits are asked for. A pre-shared key leaves TCP, and circuits over it.
 pub(crate) fn build(
     keys: &Keypair,
-    patience: Duration,
+    options: &NetOptions,
+    club: Option<Arc<Club>>,
 ) -> Result<(Boxed<(PeerId, StreamMuxerBox)>, relay::client::Behaviour), NetError> {
     let failed = |error: &dyn std::fmt::Display| NetError::Transport { reason: error.to_string() };
     let security = Security::new(keys).map_err(|error| failed(&error))?;
@@ -34,7 +42,10 @@ pub(crate) fn build(
     let circuits =
         circuits.upgrade(Version::V1Lazy).authenticate(security.clone()).multiplex(yamux::Config::default()).map(muxed);
     let streams = || OwnPortNearby::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
+    let psk = options.psk.clone();
+    let is_bare = psk.is_none();
     let direct = streams()
+        .and_then(move |stream, _| covered(stream, psk))
         .upgrade(Version::V1Lazy)
         .authenticate(security.clone())
         .multiplex(yamux::Config::default())
@@ -44,16 +55,41 @@ pub(crate) fn build(
         .authenticate(security)
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let datagrams = OwnPortNearby::new(quic::tokio::Transport::new(quic::Config::new(keys)))
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let web = if is_bare { OptionalTransport::some(web) } else { OptionalTransport::none() };
+    let datagrams = || {
+        OwnPortNearby::new(quic::tokio::Transport::new(quic::Config::new(keys)))
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+    };
+    let datagrams = if is_bare { OptionalTransport::some(datagrams()) } else { OptionalTransport::none() };
     let named = dns(datagrams.or_transport(direct).map(|either, _| either.into_inner())).map_err(|e| failed(&e))?;
     let all = circuits
         .or_transport(web)
         .map(|either, _| either.into_inner())
         .or_transport(named)
-        .map(|either, _| either.into_inner());
-    Ok((TransportTimeout::new(all, patience).boxed(), circuit_client))
+        .map(|either, _| either.into_inner())
+        .and_then(move |connection, point| let_in(club, connection, point));
+    Ok((TransportTimeout::new(all, options.waits.dial).boxed(), circuit_client))
 }
+
+/// The last step: in a closed network, both sides show that they are members.
+async fn let_in(
+    club: Option<Arc<Club>>,
+    (peer, muxer): (PeerId, StreamMuxerBox),
+    point: ConnectedPoint,
+) -> Result<(PeerId, StreamMuxerBox), Wrapped> {
+    let Some(club) = club else { return Ok((peer, muxer)) };
+    // Of two nodes that dial each other at once to get through their gateways, one is told to act as the listener.
+    let role = match point {
+        ConnectedPoint::Dialer { role_override, .. } => role_override,
+        ConnectedPoint::Listener { .. } => Endpoint::Listener,
+    };
+    admission::admit(&club, peer, muxer, role).await.map_err(Wrapped)
+}
+
+/// Keeps the error of an admission findable: libp2p's wrappings skip the outermost one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrapped(#[source] AdmissionError);
 
 /// Names are looked up as the system does it.
 fn dns<T: Transport>(inner: T) -> io::Result<dns::tokio::Transport<T>> {

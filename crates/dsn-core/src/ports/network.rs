@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
+    membership::Refused,
     node_id::{NodeId, Position, closest},
     rpc::{Refusal, Request, Response, StoreHeader},
 };
@@ -159,6 +160,12 @@ pub enum NetworkError {
     /// No node of the network is known.
     #[error("no node of the network can be reached")]
     NoPeers,
+    /// Nodes of the network are there, and do not let this one in.
+    #[error("the network does not let this node in: {reason}")]
+    NotAdmitted {
+        /// What they say.
+        reason: Refused,
+    },
     /// This node is shutting down.
     #[error("the network has stopped")]
     Stopped,

@@ -137,7 +137,11 @@ impl Driver {
 
     /// Nobody is there: a server is its whole network, a client has none.
     fn answer_alone(&mut self, question: Question) {
-        let me = self.serves().then_some(self.local).ok_or(NetworkError::NoPeers);
+        let nobody = match self.dials.refused {
+            Some(reason) => NetworkError::NotAdmitted { reason },
+            None => NetworkError::NoPeers,
+        };
+        let me = self.serves().then_some(self.local).ok_or(nobody);
         let complete = self.dials.seeds.is_alone();
         match question {
             Question::LookUp { reply, .. } => drop(reply.send(me.map(|me| vec![me]))),
@@ -213,6 +217,7 @@ impl Driver {
 
     fn on_first_server(&mut self) {
         tracing::info!("the network is there");
+        self.dials.refused = None;
         if self.serves() {
             // Introduces this node to its neighbours.
             self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));

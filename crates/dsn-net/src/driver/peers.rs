@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dsn_core::{node_id::NodeId, ports::NetworkError};
+use dsn_core::{membership::Refused, node_id::NodeId, ports::NetworkError};
 use libp2p::{
     Multiaddr, PeerId, TransportError,
     core::ConnectedPoint,
@@ -18,9 +18,10 @@ use libp2p::{
     swarm::{ConnectionId, DialError, dial_opts::DialOpts},
 };
 
-use super::{Driver, rpc::Outgoing};
+use super::{Driver, members, rpc::Outgoing};
 use crate::{
     address::{self, Way},
+    admission::AdmissionError,
     behaviour::RENDEZVOUS,
     book::{Entry, FoundBy, Link},
     doorman::is_firewalled,
@@ -43,6 +44,8 @@ pub(super) struct Dials {
     pending: HashMap<NodeId, Dial>,
     pub(super) seeds: seeds::Seeds,
     connections_max: usize,
+    /// What the network last said of this node, when it did not let it in.
+    pub(super) refused: Option<Refused>,
 }
 
 /// The way to one node that requests wait for.
@@ -70,7 +73,7 @@ enum Stage {
 impl Dials {
     pub(super) fn new(options: &NetOptions) -> Result<Self, NetError> {
         let connections_max = usize::try_from(options.room.connections).unwrap_or(usize::MAX);
-        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)?, connections_max })
+        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)?, connections_max, refused: None })
     }
 }
 
@@ -218,6 +221,7 @@ impl Driver {
     }
 
     pub(super) fn on_disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        self.on_ended(&peer, id);
         if let Some(entry) = node_id(&peer).and_then(|node| self.book.get_mut(&node)) {
             entry.disconnected(id, Instant::now());
         }
@@ -226,6 +230,7 @@ impl Driver {
     /// Dialling failed, whoever ordered it: a request, a seed or a look-up.
     pub(super) fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let named = peer.and_then(|peer| Some((peer, node_id(&peer)?)));
+        self.dials.refused = members::refusal_of(error).or(self.dials.refused);
         if let Some(entry) = named.and_then(|(_, node)| self.book.get_mut(&node)) {
             failed_addresses(error).for_each(|address| entry.address_failed(address));
         }
@@ -375,7 +380,10 @@ fn is_refusal(error: &DialError) -> bool {
     match error {
         DialError::Transport(errors) => errors.iter().all(|(_, error)| match error {
             TransportError::Other(error) => {
-                error.kind() == ErrorKind::ConnectionRefused || innermost(error).starts_with("Connection refused")
+                let shown_the_door = members::admission_error(error).is_some_and(AdmissionError::is_final);
+                shown_the_door
+                    || error.kind() == ErrorKind::ConnectionRefused
+                    || innermost(error).starts_with("Connection refused")
             }
             TransportError::MultiaddrNotSupported(_) => true,
         }),
@@ -386,6 +394,9 @@ fn is_refusal(error: &DialError) -> bool {
 
 /// The cause below libp2p's wrappings, which repeat themselves. Its time-out has a generic type, so only its text tells.
 fn innermost(error: &std::io::Error) -> String {
+    if let Some(refused) = members::admission_error(error) {
+        return refused.to_string();
+    }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

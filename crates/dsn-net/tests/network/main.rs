@@ -4,6 +4,8 @@
 mod find;
 mod firewall;
 mod hostile;
+mod intruder;
+mod members;
 mod requests;
 mod stranger;
 mod support;

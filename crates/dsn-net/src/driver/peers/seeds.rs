@@ -82,7 +82,7 @@ impl Seeds {
     }
 
     /// Whether every way in was refused, and nobody has been met by another.
-    fn is_refused(&self) -> bool {
+    pub(in crate::driver) fn is_refused(&self) -> bool {
         let bootstrap = self.bootstrap.iter().all(|seed| seed.refused);
         !self.mdns && !self.met && bootstrap && self.remembered.iter().all(|remembered| remembered.refused)
     }
@@ -108,6 +108,14 @@ impl Seeds {
             }
         }
         is_seed
+    }
+
+    /// A node that was met is none of this network after all.
+    pub(in crate::driver) fn on_foreign(&mut self, node: NodeId, alone: bool) {
+        self.met &= !alone;
+        let bootstrap = self.bootstrap.iter_mut().filter(|seed| seed.node == Some(node)).map(|seed| &mut seed.refused);
+        let remembered = self.remembered.iter_mut().filter(|remembered| remembered.node == node);
+        bootstrap.chain(remembered.map(|remembered| &mut remembered.refused)).for_each(|refused| *refused = true);
     }
 
     /// Dialling a bootstrap address failed.
