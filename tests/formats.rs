@@ -23,6 +23,15 @@ use dsn_core::{
     limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES},
     locator::{Locator, VerifiedLocator},
     manifest::{ChunkList, Manifest, level_for},
+    membership::{
+        Membership, Refused,
+        admission::{Admission, Word},
+        certificate::{Certificate, CertificateBody},
+        closed_network,
+        delegation::Delegation,
+        invitation::Invitation,
+        revocations::{Revocations, RevocationsBody, VerifiedRevocations},
+    },
     network_name::NetworkName,
     node_id::{NodeId, Position, closest},
     placement::{Candidate, rendezvous},
@@ -205,6 +214,43 @@ fn greeting() -> Greeting {
     body.sign(&farmer).as_signed().clone()
 }
 
+/// The member of key 6, in the network of founder 5.
+fn membership() -> Membership {
+    let (founder, member) = (identity(5), identity(6));
+    let network = closed_network(founder.node_id(), "vectors").expect("a valid name");
+    let (label, until) = ("cellar".to_owned(), Some(NOW + 90 * 86_400));
+    let (founder_id, member_id) = (founder.node_id(), member.node_id());
+    let body = CertificateBody { network, founder: founder_id, member: member_id, label, issued: NOW, until };
+    Membership::new(member, body.sign(&founder)).expect("for this key")
+}
+
+fn revocations() -> VerifiedRevocations {
+    let members = [7, 8].map(|seed| identity(seed).node_id()).into();
+    let (network, founder) = (membership().network().clone(), identity(5));
+    RevocationsBody { network, founder: founder.node_id(), seq: NOW, members }.sign(&founder)
+}
+
+fn invitation() -> Invitation {
+    let certificate = membership().certificate().clone();
+    Invitation::new(identity(6), certificate, record().body().addresses.clone()).expect("for this key")
+}
+
+fn members() -> Vec<Vector> {
+    let of = |name, bytes, again| Vector { name, bytes, again };
+    let step = |bytes| Admission::decode(&bytes).expect(VALID).encode();
+    let (shown, list) = (membership().credentials(identity(4).node_id(), NOW), revocations().into_signed());
+    let said = |word| Admission { word, seq: 0, revocations: None }.encode();
+    let newer = Admission { word: Word::Welcome, seq: NOW, revocations: Some(list.clone()) };
+    vec![
+        of("member", shown.certificate.encode(), |bytes| Certificate::decode(&bytes).expect(VALID).encode()),
+        of("delegation", shown.delegation.encode(), |bytes| Delegation::decode(&bytes).expect(VALID).encode()),
+        of("revocations", list.encode(), |bytes| Revocations::decode(&bytes).expect(VALID).encode()),
+        of("admission-shown", said(Word::Shown(Box::new(shown))), step),
+        of("admission-welcome", newer.encode(), step),
+        of("admission-refused", said(Word::Refused(Refused::Revoked)), step),
+    ]
+}
+
 fn requests() -> Vec<Vector> {
     let (data, root) = (data_chunk(), root_chunk());
     let owner = OwnerProof::sign(&identity(3), PUT, identity(4).node_id());
@@ -384,9 +430,10 @@ fn preferences() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 6] {
+fn texts() -> [(&'static str, String); 7] {
     [
         ("cids.txt", cids()),
+        ("invitation.txt", format!("{}\n", invitation().to_text())),
         ("manifests.txt", manifests()),
         ("names.txt", names()),
         ("pieces-1000.txt", pieces(1000)),
@@ -398,6 +445,13 @@ fn texts() -> [(&'static str, String); 6] {
 #[test]
 fn objects_are_the_bytes_they_were() {
     objects().iter().for_each(check_bytes);
+}
+
+#[test]
+fn papers_of_members_are_the_bytes_they_were() {
+    members().iter().for_each(check_bytes);
+    let text = invitation().to_text();
+    assert_eq!(text.parse::<Invitation>().unwrap().to_text(), text);
 }
 
 #[test]
@@ -425,7 +479,7 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let vectors = [objects(), requests(), responses()].into_iter().flatten();
+    let vectors = [objects(), members(), requests(), responses()].into_iter().flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));
     for entry in fs::read_dir(folder()).unwrap() {
