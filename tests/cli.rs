@@ -1,5 +1,7 @@
 //! What a user sees of the real binary: every message, exit code and refusal.
 
+#[path = "cli/closed.rs"]
+mod closed;
 #[path = "support/disk.rs"]
 #[expect(dead_code, reason = "other tests fill it")]
 mod disk;

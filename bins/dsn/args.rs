@@ -1,10 +1,11 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/firewall.rs` and `args/model.rs`. Parsed here, understood where it is used.
+//! `args/files.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where it is used.
 
 mod farmers;
 mod files;
 mod firewall;
 mod model;
+mod network;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use self::{
     files::{Cat, Get, Put, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
+    network::{Invite, Join, Network, NetworkCommand, New, Revoke},
 };
 
 /// Store a file on a network of farmers and get it back, bit for bit, while machines fail.
@@ -94,6 +96,10 @@ pub(crate) enum Command {
     Doctor,
     /// Say who may do what here, and what this node does to others
     Firewall(Firewall),
+    /// Make a closed network, invite to it, revoke memberships
+    Network(Network),
+    /// Join a closed network with an invitation
+    Join(Join),
     /// Play years of a large network as a model: what is lost, what repair costs
     Sim(Sim),
     /// Show this folder's identities

@@ -8,15 +8,19 @@ use dsn_core::network_name::{NetworkName, NetworkNameError};
 use crate::{
     args::{Args, Command},
     folder::Folder,
+    membership::{Joined, MEMBERSHIP_FILE},
 };
 
 /// How long a file is kept in an open network, unless it is renewed.
 const OPEN_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The folder, the settings, and how to answer.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) folder: Folder,
     pub(crate) settings: Settings,
+    /// The closed network that the folder belongs to.
+    pub(crate) joined: Option<Joined>,
     pub(crate) json: bool,
 }
 
@@ -29,14 +33,25 @@ impl Context {
             None => ConfigFile::Usual(folder.path("config.toml")),
         };
         let variable = |name: &str| std::env::var(name).ok();
-        let settings = Settings::load(&file, variable, flags(args)).map_err(|error| {
+        let mut settings = Settings::load(&file, variable, flags(args)).map_err(|error| {
             let failure = Failure::new(Exit::Configuration, error.error);
             match error.hint {
                 Some(hint) => failure.hint(hint),
                 None => failure,
             }
         })?;
-        Ok(Self { folder, settings, json: args.common.json })
+        let joined = Joined::load(&folder)?;
+        if let Some(joined) = &joined {
+            obey(joined, &folder, &mut settings)?;
+        }
+        Ok(Self { folder, settings, joined, json: args.common.json })
+    }
+
+    /// Fails in a folder that belongs to a closed network.
+    pub(crate) fn not_joined(&self, what: &str) -> Result<(), Failure> {
+        let Some(joined) = &self.joined else { return Ok(()) };
+        let error = format!("{} belongs to the closed network {}, {what}", self.folder.shown(), joined.network());
+        Err(Failure::new(Exit::Usage, error).hint("use another folder with --dir DIR"))
     }
 
     pub(crate) fn network_name(&self) -> Result<NetworkName, Failure> {
@@ -51,7 +66,9 @@ impl Context {
 
     /// How long files are kept when nobody says otherwise; none: without end.
     pub(crate) fn usual_ttl(&self) -> Result<Option<Duration>, Failure> {
-        Ok((!self.yes_or_no(Key::NetworkClosed)?).then_some(OPEN_TTL))
+        let closed = self.yes_or_no(Key::NetworkClosed)?;
+        let closed = closed || self.joined.is_some() || self.settings.get(Key::NetworkPskFile).is_some();
+        Ok((!closed).then_some(OPEN_TTL))
     }
 
     /// A setting that is true or false.
@@ -67,6 +84,22 @@ impl Context {
             _ => failure,
         }
     }
+}
+
+/// In a folder of a closed network the network is that one. The short name means the same.
+fn obey(joined: &Joined, folder: &Folder, settings: &mut Settings) -> Result<(), Failure> {
+    let named = settings.get(Key::NetworkName).filter(|(_, origin)| **origin != Origin::BuiltIn);
+    if let Some((other, origin)) = named
+        && ![joined.label(), joined.network().as_str()].contains(&other)
+    {
+        let error = format!("{} belongs to the closed network {}, not to {other}", folder.shown(), joined.network());
+        let hint = format!("use another folder with --dir DIR, or take the setting back: it is set by {origin}");
+        return Err(Failure::new(Exit::Configuration, error).hint(hint));
+    }
+    let path = folder.path(MEMBERSHIP_FILE);
+    settings.impose(Key::NetworkName, joined.network().as_str(), &path);
+    settings.impose(Key::NetworkClosed, "true", &path);
+    Ok(())
 }
 
 /// The settings that flags of this command set.

@@ -155,5 +155,5 @@ fn own_context(context: &Context, dir: &Path, bootstrap: &str) -> Result<Context
     let folder = Folder::find(Some(dir.join("client")))?;
     let settings = Settings::load(&ConfigFile::Usual(folder.path("config.toml")), |_| None, flags);
     let settings = settings.map_err(|error| Failure::new(Exit::Configuration, error.error))?;
-    Ok(Context { folder, settings, json: context.json })
+    Ok(Context { folder, settings, joined: None, json: context.json })
 }

@@ -14,6 +14,7 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
     if let Some(grace) = &args.absent_grace {
         parse_span(grace).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     }
+    context.not_joined("and a devnet is an open one")?;
     context.folder.open()?;
     let options = fleet::FleetOptions {
         root: context.folder.root().to_path_buf(),

@@ -1,19 +1,36 @@
 //! Which exit code and which hint an error of the libraries becomes.
 
-use std::io;
+use std::{error::Error, io};
 
 use dsn_cli::{Exit, Failure, human_bytes};
 use dsn_client::{GetError, PutError, RepairError, StatError, input::InputError, output::OutputError};
 use dsn_core::ports::NetworkError;
 use dsn_net::NetError;
 
+use crate::membership;
+
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
+/// Of being left outside, whatever was being done.
+fn left_outside(error: &(dyn Error + 'static)) -> Option<Failure> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(NetworkError::NotAdmitted { reason }) = error.downcast_ref() {
+            return Some(membership::refused(*reason));
+        }
+        cause = error.source();
+    }
+    None
+}
+
 /// Of the network as a whole.
 pub(crate) fn network(error: &NetworkError) -> Failure {
+    if let Some(failure) = left_outside(error) {
+        return failure;
+    }
     Failure::of(Exit::Network, error).named("the network cannot be reached").hint(way_in(error))
 }
 
@@ -41,7 +58,7 @@ pub(crate) fn net(error: &NetError) -> Failure {
 
 /// Of `dsn put`.
 pub(crate) fn put(error: &PutError) -> Failure {
-    let of = |exit| Failure::of(exit, error);
+    let of = |exit| left_outside(error).unwrap_or_else(|| Failure::of(exit, error));
     match error {
         PutError::Input(input) => self::input(input),
         PutError::TooLong(_) => of(Exit::Usage),

@@ -2,6 +2,7 @@
 
 mod firewall;
 mod lend;
+mod members;
 mod questions;
 mod start;
 mod store;
@@ -38,6 +39,7 @@ const QUESTIONS_AT_ONCE: usize = 16;
 pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     context.folder.open()?;
+    members::check(context)?;
     let options = lend::options(context)?;
     let identity = context.folder.key("farmer.key")?;
     let _lock = context.folder.lock_farmer()?;
@@ -90,6 +92,7 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
     let mut upkeep = std::pin::pin!(Arc::clone(&running.farmer).look_after(Arc::new(running.node.clone())));
     let mut twin = std::pin::pin!(Arc::clone(&running.farmer).watch_for_twins(Arc::new(running.node.clone())));
     let mut renewal = std::pin::pin!(renew_leases(context, running));
+    let mut revocations = std::pin::pin!(members::remember_revocations(context, &running.node));
     // Not one after the other: a command that says nothing must not keep the farmer from hearing that it should stop.
     let mut questions = FuturesUnordered::new();
     let ended = loop {
@@ -100,8 +103,9 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
             Some(()) = questions.next() => {}
             () = &mut upkeep => {}
             () = &mut renewal => {}
+            () = &mut revocations => {}
             Some(stream) = questions::accept(control.as_ref()), if questions.len() < QUESTIONS_AT_ONCE => {
-                questions.push(questions::serve(running, stream));
+                questions.push(questions::serve(context, running, stream));
             }
             Ok(()) = reach.changed() => tell_farmer(running),
             _ = remember.tick() => {

@@ -1,4 +1,5 @@
-//! The keys in the folder: made when they are needed, kept from others, never replaced.
+//! The keys in the folder: made when they are needed, kept from others, never replaced. Other secrets likewise, of which
+//! some are.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,6 +13,18 @@ use dsn_cli::{Exit, Failure};
 use dsn_core::identity::Identity;
 
 use crate::{folder::Folder, runtime::fill_random};
+
+/// Bytes of a secret that are read: the longest is an invitation.
+const SECRET_MAX_BYTES: u64 = 64 * 1024;
+
+/// What becomes of a secret that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It is kept, and writing another is an error.
+    Stays,
+    /// It is replaced as a whole.
+    GivesWay,
+}
 
 impl Folder {
     /// The key of that name; made when there is none.
@@ -33,20 +46,24 @@ impl Folder {
         }
     }
 
-    /// Writes the key under a name of this process, then gives it its own: nobody ever reads half a key, and nobody's key
-    /// is replaced.
     fn write_key(&self, path: &Path, seed: &[u8; 32]) -> std::io::Result<()> {
-        let fresh = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(format!("{}\n", HEXLOWER_PERMISSIVE.encode(seed)).as_bytes())?;
-        file.sync_all()?;
-        let linked = std::fs::hard_link(&fresh, path);
-        std::fs::remove_file(&fresh)?;
-        linked
+        write_secret(path, &format!("{}\n", HEXLOWER_PERMISSIVE.encode(seed)), Existing::Stays)
     }
 
     /// The key of that name, if there is one.
     pub(crate) fn existing_key(&self, name: &str) -> Result<Option<Identity>, Failure> {
+        let Some(text) = self.secret(name)? else { return Ok(None) };
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).unwrap_or_default();
+        let corrupt = |_| {
+            let shown = self.path(name);
+            Failure::new(Exit::Key, format!("the key {} is damaged: it is not 64 hexadecimal digits", shown.display()))
+                .hint("restore it from a backup; without it this node is a new one")
+        };
+        Ok(Some(Identity::from_seed(<[u8; 32]>::try_from(bytes).map_err(corrupt)?)))
+    }
+
+    /// The text of a file that nobody else may read, if there is one; empty when it is none.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<String>, Failure> {
         let path = self.path(name);
         let shown = path.display();
         let mut file = match File::open(&path) {
@@ -60,14 +77,23 @@ impl Folder {
             return Err(Failure::new(Exit::Key, error).hint(format!("chmod 600 {shown}")));
         }
         let mut text = String::new();
-        let seed = file.read_to_string(&mut text).ok().and_then(|_| {
-            let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok()?;
-            <[u8; 32]>::try_from(bytes).ok()
-        });
-        let corrupt = || {
-            Failure::new(Exit::Key, format!("the key {shown} is damaged: it is not 64 hexadecimal digits"))
-                .hint("restore it from a backup; without it this node is a new one")
-        };
-        seed.map(|seed| Some(Identity::from_seed(seed))).ok_or_else(corrupt)
+        let read = (&mut file).take(SECRET_MAX_BYTES).read_to_string(&mut text);
+        Ok(Some(if read.is_ok() { text } else { String::new() }))
+    }
+}
+
+/// Writes a secret under a name of this process, then gives it its own: nobody ever reads half of one.
+pub(crate) fn write_secret(path: &Path, text: &str, existing: Existing) -> std::io::Result<()> {
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    match existing {
+        Existing::GivesWay => std::fs::rename(&fresh, path),
+        Existing::Stays => {
+            let linked = std::fs::hard_link(&fresh, path);
+            std::fs::remove_file(&fresh)?;
+            linked
+        }
     }
 }

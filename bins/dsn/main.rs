@@ -17,11 +17,15 @@ mod folder;
 mod get;
 mod id;
 mod interrupt;
+mod join;
 mod keys;
 mod man;
+mod membership;
 mod meter;
+mod network;
 mod owned;
 mod peers;
+mod psk;
 mod put;
 mod reach;
 mod repair;
@@ -103,6 +107,8 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Peers => peers::run(&context).await,
             Command::Doctor => doctor::run(&context).await,
             Command::Firewall(firewall) => firewall::run(&context, &firewall.command).await,
+            Command::Network(network) => network::run(&context, &network.command).await,
+            Command::Join(join) => join::run(&context, &join),
             Command::Sim(sim) => sim::run(&context, &sim).await,
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),

@@ -17,6 +17,8 @@ use crate::{
     control::RunningFarmer,
     failures,
     firewall::{Fence, Operator, RuleSet},
+    membership::save_revocations,
+    psk::{self, is_covered},
     runtime::{SystemEnvironment, ThreadCompute, fill_random},
 };
 
@@ -46,14 +48,37 @@ struct Remembered {
     peers: Vec<(String, Vec<String>)>,
 }
 
-/// Where the network is, by the first of: flag, environment, file, the farmer on this machine. Nothing: the LAN.
+/// Where the network is, by the first of: flag, environment, file, the farmer on this machine, the invitation. Nothing:
+/// the LAN.
 pub(crate) fn bootstrap(context: &Context) -> Vec<String> {
     let set = context.settings.list(Key::NetworkBootstrap);
-    if set.is_empty() {
-        RunningFarmer::find(&context.folder).map_or_else(Vec::new, |farmer| farmer.listen)
-    } else {
-        set
-    }
+    let farmer = || RunningFarmer::find(&context.folder).map(|farmer| farmer.listen);
+    if set.is_empty() { farmer().unwrap_or_else(|| bootstrap_without_farmer(context)) } else { set }
+}
+
+/// The same for the farmer itself.
+pub(crate) fn bootstrap_without_farmer(context: &Context) -> Vec<String> {
+    let set = context.settings.list(Key::NetworkBootstrap);
+    let invited = || context.joined.as_ref().map_or_else(Vec::new, |joined| joined.bootstrap.clone());
+    if set.is_empty() { invited() } else { set }
+}
+
+/// What a node of this folder starts with on its network.
+pub(crate) fn net_options(
+    context: &Context,
+    identity: Identity,
+    bootstrap: Vec<String>,
+) -> Result<NetOptions, Failure> {
+    let membership = context.joined.as_ref().map(|joined| joined.check().map(|()| joined.membership.clone()));
+    Ok(NetOptions {
+        mdns: mdns(context, &bootstrap)?,
+        bootstrap,
+        remembered: remembered(context),
+        rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
+        membership: membership.transpose()?,
+        psk: psk::load(context)?,
+        ..NetOptions::new(identity, context.network_name()?)
+    })
 }
 
 /// Whether nodes are looked for on the LAN: only when nothing else says where the network is.
@@ -62,12 +87,13 @@ pub(crate) fn mdns(context: &Context, bootstrap: &[String]) -> Result<bool, Fail
 }
 
 /// Where a command listens: where its network is not on this LAN, a farmer that nobody can dial may have to come towards it.
-fn listen(bootstrap: &[String], remembered: &[(NodeId, Vec<String>)]) -> Vec<String> {
-    let mut known = bootstrap.iter().chain(remembered.iter().flat_map(|(_, addresses)| addresses));
-    if !known.any(|address| is_public_address(address)) {
+fn listen(options: &NetOptions) -> Vec<String> {
+    let remembered = options.remembered.iter().flat_map(|(_, addresses)| addresses);
+    if !options.bootstrap.iter().chain(remembered).any(|address| is_public_address(address)) {
         return Vec::new();
     }
-    LISTEN.map(str::to_owned).into()
+    let covered = |address: &&str| options.psk.is_none() || is_covered(address);
+    LISTEN.into_iter().filter(covered).map(str::to_owned).collect()
 }
 
 /// Nodes of the same network that an earlier run met.
@@ -118,17 +144,9 @@ impl Session {
         // A node of its own for every command, so that two commands at once are two nodes.
         let mut seed = [0; 32];
         fill_random(&mut seed);
-        let (bootstrap, remembered) = (bootstrap(context), remembered(context));
-        let fence = Fence::of(&RuleSet::load(context)?, Operator::Absent)?;
-        let options = NetOptions {
-            guard: Arc::new(fence),
-            mdns: mdns(context, &bootstrap)?,
-            listen: listen(&bootstrap, &remembered),
-            rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
-            bootstrap,
-            remembered,
-            ..NetOptions::new(Identity::from_seed(seed), context.network_name()?)
-        };
+        let options = net_options(context, Identity::from_seed(seed), bootstrap(context))?;
+        let guard = Arc::new(Fence::of(&RuleSet::load(context)?, Operator::Absent)?);
+        let options = NetOptions { listen: listen(&options), guard, ..options };
         let node = Node::start(options, Arc::new(NoService)).await.map_err(|error| failures::net(&error))?;
         let client = client(Arc::new(node.clone()), owner, context)?;
         Ok(Self { client, node, network: context.settings.text(Key::NetworkName).to_owned() })
@@ -137,6 +155,11 @@ impl Session {
     /// Ends the node.
     pub(crate) async fn close(self, context: &Context) {
         remember(context, &self.network, &self.node).await;
+        if let Some(list) = self.node.revocations().filter(|_| context.joined.is_some())
+            && let Err(failure) = save_revocations(&context.folder, &list)
+        {
+            tracing::warn!(error = failure.error, "revocations were not written down");
+        }
         // The process ends next; whoever still waits learns of it from the closed connection.
         let _late = tokio::time::timeout(SHUTDOWN_WAIT, self.node.shutdown()).await;
     }

@@ -3,10 +3,12 @@
 use dsn_core::ports::Network;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Running, firewall, twin};
+use super::{Running, firewall, members, twin};
 use crate::{
+    context::Context,
     control,
     drain::{self, DrainJson},
+    membership,
     peers::PeerJson,
     status::{self, SpaceCount, StatusAnswer, StatusJson},
 };
@@ -20,11 +22,11 @@ pub(super) async fn accept(control: Option<&UnixListener>) -> Option<UnixStream>
 }
 
 /// Answers a command. Others are answered meanwhile.
-pub(super) async fn serve(running: &Running, stream: UnixStream) {
-    control::serve(stream, async |question| answer(running, question).await).await;
+pub(super) async fn serve(context: &Context, running: &Running, stream: UnixStream) {
+    control::serve(stream, async |question| answer(context, running, question).await).await;
 }
 
-async fn answer(running: &Running, question: &str) -> String {
+async fn answer(context: &Context, running: &Running, question: &str) -> String {
     match question {
         status::QUESTION => serde_json::to_string(&status_now(running).await),
         status::COUNT_QUESTION => serde_json::to_string(&counted(running).await),
@@ -33,6 +35,7 @@ async fn answer(running: &Running, question: &str) -> String {
             let known = running.node.known_nodes().await.unwrap_or_default();
             serde_json::to_string(&known.into_iter().map(PeerJson::from).collect::<Vec<_>>())
         }
+        membership::REVOKED_QUESTION => Ok(members::apply_revocations(context, &running.node).await.to_string()),
         _ => return firewall::answer(running, question).await.unwrap_or_else(|| "null".to_owned()),
     }
     .expect("numbers and texts are JSON")

@@ -8,7 +8,7 @@ use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node};
 use dsn_store::RocksStore;
 
-use super::{firewall::Gatekeeper, lend, store};
+use super::{firewall::Gatekeeper, lend, members, store};
 use crate::{
     context::Context,
     failures,
@@ -41,23 +41,20 @@ impl Running {
 
 /// Opens the store and starts the node; nothing is left running when that fails.
 pub(super) async fn start(context: &Context, options: FarmerOptions, identity: Identity) -> Result<Running, Failure> {
-    let bootstrap = context.settings.list(Key::NetworkBootstrap);
     let network_name = context.network_name()?;
     let rules = RuleSet::load(context)?;
     let fence = Arc::new(Fence::of(&rules, Operator::Present)?);
+    let bootstrap = session::bootstrap_without_farmer(context);
+    let net = session::net_options(context, identity.clone(), bootstrap)?;
     let net = NetOptions {
         serve: true,
-        listen: context.settings.list(Key::FarmListen),
+        listen: members::listen(context, net.psk.is_some())?,
         external: context.settings.list(Key::FarmExternal),
-        mdns: session::mdns(context, &bootstrap)?,
         upnp: context.yes_or_no(Key::NetworkUpnp)?,
         relay: context.yes_or_no(Key::FarmRelay)?,
-        rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
         rendezvous_point: context.yes_or_no(Key::FarmRendezvousServer)?,
-        bootstrap,
-        remembered: session::remembered(context),
         guard: Arc::clone(&fence) as _,
-        ..NetOptions::new(identity.clone(), network_name.clone())
+        ..net
     };
     let store = store::open(&context.folder.path("store"), options.reserved_bytes).await?;
     let parts = FarmerParts {

@@ -69,9 +69,17 @@ fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::
         command.args(["--bootstrap", bootstrap]);
     }
     // The children know each other; whatever this shell is set to is not theirs.
-    for variable in
-        ["DSN_BOOTSTRAP", "DSN_LISTEN", "DSN_STORAGE", "DSN_DISK_RESERVE", "DSN_CONFIG", "DSN_DIR", "DSN_ABSENT_GRACE"]
-    {
+    for variable in [
+        "DSN_BOOTSTRAP",
+        "DSN_LISTEN",
+        "DSN_STORAGE",
+        "DSN_DISK_RESERVE",
+        "DSN_CONFIG",
+        "DSN_DIR",
+        "DSN_ABSENT_GRACE",
+        "DSN_PSK_FILE",
+        "DSN_CLOSED",
+    ] {
         command.env_remove(variable);
     }
     command.env("DSN_MDNS", "false");

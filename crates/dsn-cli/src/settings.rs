@@ -44,6 +44,8 @@ pub enum Key {
     FarmDomain,
     /// Whether only members take part, so that files are kept without end.
     NetworkClosed,
+    /// A file with a key that all nodes of a TCP-only network share.
+    NetworkPskFile,
     /// How long a silent farmer still counts.
     FarmAbsentGrace,
     /// Bytes a second that repair may move.
@@ -95,7 +97,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
@@ -112,6 +114,7 @@ impl Key {
         Self::FarmDiskReserve,
         Self::FarmDomain,
         Self::NetworkClosed,
+        Self::NetworkPskFile,
         Self::FarmAbsentGrace,
         Self::FarmRepairRate,
         Self::FarmScrub,
@@ -141,6 +144,7 @@ impl Key {
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
+            Self::NetworkPskFile => "network.psk_file",
             Self::FarmAbsentGrace => "farm.absent_grace",
             Self::FarmRepairRate => "farm.repair_rate",
             Self::FarmScrub => "farm.scrub",
@@ -171,6 +175,7 @@ impl Key {
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
+            Self::NetworkPskFile => "DSN_PSK_FILE",
             Self::FarmAbsentGrace => "DSN_ABSENT_GRACE",
             Self::FarmRepairRate => "DSN_REPAIR_RATE",
             Self::FarmScrub => "DSN_SCRUB",
@@ -204,6 +209,7 @@ impl Key {
             Self::FirewallDefault | Self::FirewallDefaultOut => Some("allow"),
             Self::FirewallAskTimeout => Some("60s"),
             Self::NetworkBootstrap
+            | Self::NetworkPskFile
             | Self::FarmStorage
             | Self::FarmExternal
             | Self::FarmDiskReserve
@@ -259,6 +265,11 @@ impl Settings {
     /// A value and where it came from.
     pub fn get(&self, key: Key) -> Option<(&str, &Origin)> {
         self.values.get(&key).map(|(value, origin)| (value.as_str(), origin))
+    }
+
+    /// Sets what follows from a file of the folder and is no choice.
+    pub fn impose(&mut self, key: Key, value: &str, file: &Path) {
+        self.values.insert(key, (value.to_owned(), Origin::File(file.to_path_buf())));
     }
 
     /// A value that has a built-in one, or the empty text.
@@ -326,15 +337,27 @@ fn parse(path: &Path, text: &str) -> Result<Layer, SettingsError> {
 fn kind(key: Key) -> &'static str {
     match key {
         _ if key.takes_list() => "list of texts",
-        Key::NetworkMdns => "truth value (true or false)",
+        _ if takes_truth(key) => "truth value (true or false)",
         _ => "text",
     }
 }
 
+fn takes_truth(key: Key) -> bool {
+    matches!(
+        key,
+        Key::NetworkMdns
+            | Key::NetworkUpnp
+            | Key::NetworkRendezvous
+            | Key::NetworkClosed
+            | Key::FarmRelay
+            | Key::FarmRendezvousServer
+    )
+}
+
 fn as_text(key: Key, value: &toml::Value) -> Option<String> {
     match value {
-        toml::Value::String(text) if key != Key::NetworkMdns => Some(text.clone()),
-        toml::Value::Boolean(flag) if key == Key::NetworkMdns => Some(flag.to_string()),
+        toml::Value::String(text) if !takes_truth(key) => Some(text.clone()),
+        toml::Value::Boolean(flag) if takes_truth(key) => Some(flag.to_string()),
         toml::Value::Integer(number) if matches!(key, Key::FarmStorage | Key::FarmDiskReserve) => {
             Some(number.to_string())
         }
