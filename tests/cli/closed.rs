@@ -25,7 +25,7 @@ use crate::{
 fn run(dir: &Path, args: &[&str]) -> String {
     let done = output(dsn(dir).args(args));
     assert!(done.status.success(), "{args:?}: {}", shown(&done));
-    String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
+    String::from_utf8(done.stdout).expect("UTF-8").trim_end().to_owned()
 }
 
 /// Runs a command as somebody who knows one node of the network.
@@ -34,13 +34,16 @@ fn run_at(address: &str, dir: &Path, args: &[&str]) -> Output {
 }
 
 fn join_by_stdin(dir: &Path, invitation: &str) {
-    let mut child = dsn(dir).args(["join", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("  {invitation}\n").as_bytes()).unwrap();
-    assert!(child.wait_with_output().unwrap().status.success());
+    let mut child =
+        dsn(dir).args(["join", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("dsn starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(format!("  {invitation}\n").as_bytes()).expect("it reads");
+    drop(stdin);
+    assert!(child.wait_with_output().expect("it ends").status.success());
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
 const LENDING: [&str; 2] = ["--storage", "1GiB"];
@@ -124,14 +127,14 @@ fn a_revocation_needs_no_farmer_in_the_founders_folder() {
 fn ended() -> String {
     let (founder, member) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
     let body = CertificateBody {
-        network: closed_network(founder.node_id(), "club").unwrap(),
+        network: closed_network(founder.node_id(), "club").expect("a name"),
         founder: founder.node_id(),
         member: member.node_id(),
         label: "late".into(),
         issued: 1_000_000_000,
         until: Some(1_100_000_000),
     };
-    Invitation::new(member, body.sign(&founder), []).unwrap().to_text()
+    Invitation::new(member, body.sign(&founder), []).expect("for this key").to_text()
 }
 
 #[test]
