@@ -68,7 +68,8 @@ impl Folder {
         let shown = path.display();
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            // Where there is not even a folder, whoever needs one says what is wrong with it.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(Failure::of(Exit::Key, &error).named(format!("cannot read the key {shown}"))),
         };
         let mode = file.metadata().map_or(0, |meta| meta.permissions().mode());

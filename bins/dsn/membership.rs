@@ -111,7 +111,7 @@ pub(crate) fn load_revocations(folder: &Folder) -> Result<Option<Revocations>, F
             let failure = Failure::of(Exit::Key, &error).named(format!("{} is damaged", path.display()));
             failure.hint("move it away: other members have it too")
         }),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(Failure::of(Exit::Disk, &error).named(format!("cannot read {}", path.display()))),
     }
 }
