@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Duration};
 use dsn_core::{
     identity::Identity,
     limits::BODIES_MAX_BYTES,
+    membership::Membership,
     network_name::NetworkName,
     node_id::NodeId,
-    membership::Membership,
     ports::{Guard, Open},
     psk::PreSharedKey,
 };
