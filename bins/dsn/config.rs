@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context) -> Result<(), Failure> {
     for row in rows {
         let value = row.value.map_or_else(|| "not set".into(), |value| format!("{value:?}"));
         let origin = row.origin.unwrap_or_else(|| format!("set it with {}", row.variable));
-        print_line(&format!("{:<20} = {value:<24} # {origin}", row.key));
+        print_line(&format!("{:<22} = {value:<24} # {origin}", row.key));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use dsn_net::{Reach, Reachability};
 use serde::{Deserialize, Serialize};
 
 /// How others reach a farmer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ReachJson {
     /// `local`, `public`, `unknown`, `relayed`, `unreachable`.
     pub(crate) kind: String,
@@ -43,7 +43,8 @@ impl ReachJson {
             "public" => "from everywhere".to_owned(),
             "unknown" => "not known yet; others are asked to dial this farmer".to_owned(),
             "relayed" => format!("behind a gateway, by relay {}{punched}", self.relays.join(" and ")),
-            _ => "behind a gateway, and no relay was found; run dsn doctor".to_owned(),
+            "unreachable" => "behind a gateway, and no relay was found; run dsn doctor".to_owned(),
+            _ => "not told by a farmer of this version".to_owned(),
         }
     }
 

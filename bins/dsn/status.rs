@@ -35,6 +35,8 @@ pub(crate) struct StatusJson {
     repair_queue: usize,
     repair_bytes: u64,
     listen: Vec<String>,
+    /// Not told by a farmer of an older version.
+    #[serde(default)]
     reach: ReachJson,
     /// What its operator should see to, as sentences.
     problems: Vec<String>,

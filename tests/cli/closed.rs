@@ -162,7 +162,7 @@ fn invitations_that_are_spoilt_or_for_others_change_nothing() {
     refused(&output(dsn(&bob).args(["--network", "den", "peers"])), 9, "not to den");
     refused(&output(dsn(&bob).args(["network", "invite"])), 6, "only the founder's folder");
     let config = run(&bob, &["config"]);
-    assert!(config.contains("\"club.") && config.contains("network.closed     = \"true\""), "{config}");
+    assert!(config.contains("\"club.") && config.contains("network.closed         = \"true\""), "{config}");
     for spoilt in ["", "hello"] {
         fs::write(bob.join("membership"), spoilt).unwrap();
         refused(&output(dsn(&bob).arg("id")), 6, "is damaged");

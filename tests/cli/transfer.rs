@@ -75,7 +75,8 @@ fn what_works_is_told_in_few_words() {
          locators      [..]\npeers         [..]\nreceived      [..] since the start\nserved        [..] since the start\n\
          damaged       0 pieces since the start, 0 healed\nscrubbed      [..] pieces since the start\n\
          audits        [..] passed, 0 failed since the start\nrepairs       0 since the start (0 B), 0 chunks wait\n\
-         listening on  /ip4/127.0.0.1/tcp/[..] /ip4/127.0.0.1/udp/[..]/quic-v1/p2p/[..]",
+         listening on  /ip4/127.0.0.1/tcp/[..] /ip4/127.0.0.1/udp/[..]/quic-v1/p2p/[..]\n\
+         reachable     on this machine and its LAN; nobody from outside was met",
         "",
     );
     let peers = farmer("peers");

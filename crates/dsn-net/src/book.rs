@@ -165,6 +165,11 @@ impl Entry {
         }
     }
 
+    /// Whether it has said who it is.
+    pub(crate) fn is_identified(&self) -> bool {
+        self.agent.is_some()
+    }
+
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }

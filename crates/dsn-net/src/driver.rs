@@ -106,7 +106,9 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn listen_addrs(&self) -> Vec<String> {
         let listening = self.listening.read().unwrap_or_else(PoisonError::into_inner);
-        listening.iter().map(|address| address::with_id(address, &self.local)).collect()
+        let mut listening: Vec<_> = listening.iter().collect();
+        listening.sort_by_key(|address| address::way(address)); // the first is what people copy
+        listening.into_iter().map(|address| address::with_id(address, &self.local)).collect()
     }
 }
 
@@ -343,6 +345,7 @@ impl Driver {
         self.give_up_late_dials(now);
         self.close_extra_links(now);
         self.show_out(now);
+        self.ask_when_settled(now);
         self.give_up_unseeded(now);
         self.keep_relays(now);
         self.visit_points(now);

@@ -120,6 +120,9 @@ impl Driver {
         if !self.knows_servers() {
             return self.ask_later(Question::Snapshot { reply });
         }
+        if self.is_settling(now) && self.finder.unseeded.len() < UNSEEDED_MAX {
+            return self.finder.unseeded.push((now + self.waits.seed, Question::Snapshot { reply }));
+        }
         let waiting = vec![reply];
         self.finder.crawl = Some(Crawling { crawl: Crawl::new(), running: 0, probed: false, waiting, started: now });
         self.go_on_crawling();
@@ -222,6 +225,17 @@ impl Driver {
             // Introduces this node to its neighbours.
             self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
         }
+        self.ask_again();
+    }
+
+    /// Once the bootstrap nodes have come or failed to, what waited for that is asked.
+    pub(super) fn ask_when_settled(&mut self, now: Instant) {
+        if !self.finder.unseeded.is_empty() && self.knows_servers() && !self.is_settling(now) {
+            self.ask_again();
+        }
+    }
+
+    fn ask_again(&mut self) {
         for (_, question) in std::mem::take(&mut self.finder.unseeded) {
             match question {
                 Question::LookUp { key, reply } => self.look_up(key, reply),

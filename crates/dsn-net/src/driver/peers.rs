@@ -235,6 +235,7 @@ impl Driver {
             failed_addresses(error).for_each(|address| entry.address_failed(address));
         }
         self.on_seed_failed(id, named.map(|(_, node)| node), error);
+        self.ask_when_settled(Instant::now());
         let Some((peer, node)) = named else { return };
         if self.is_connected(&node) {
             return self.punch_failed(node, 1);
@@ -285,6 +286,7 @@ impl Driver {
         if is_new_point {
             self.on_rendezvous_point(peer_id);
         }
+        self.ask_when_settled(Instant::now());
     }
 
     pub(super) fn on_ping_event(&mut self, event: &ping::Event) {

@@ -19,6 +19,8 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// With somebody there: look-ups that keep the routing table true, and missing bootstrap nodes dialled.
 const REFRESH: Duration = Duration::from_secs(300);
+/// Bootstrap nodes are waited for no longer than this once one is there.
+const SETTLING_MAX: Duration = Duration::from_secs(1);
 /// Remembered servers dialled in one round.
 const REMEMBERED_PER_ROUND: usize = 8;
 
@@ -143,6 +145,14 @@ impl Driver {
         let seeds = &self.dials.seeds;
         let patient = if self.serve { now < seeds.started() + self.waits.seed } else { !seeds.is_refused() };
         seeds.hopes() && patient
+    }
+
+    /// Whether bootstrap nodes are still being met: a picture of the network taken now might show only the first of two
+    /// that have not met each other yet.
+    pub(in crate::driver) fn is_settling(&self, now: Instant) -> bool {
+        let is_new = |node: &NodeId| self.book.get(node).is_some_and(|e| e.is_connected() && !e.is_identified());
+        let comes = |seed: &Seed| seed.dialling.is_some() || seed.node.as_ref().is_some_and(is_new);
+        now < self.dials.seeds.started() + SETTLING_MAX && self.dials.seeds.bootstrap.iter().any(comes)
     }
 
     /// A dial has failed, whoever ordered it. Refused by all, a client's questions end here: nobody will turn up in time.
