@@ -2,7 +2,7 @@
 //! snapshots in `tests/cmd` anew.
 
 /// Everything that this shell may be set to.
-const VARIABLES: [&str; 18] = [
+const VARIABLES: [&str; 21] = [
     "DSN_CONFIG",
     "DSN_NETWORK",
     "DSN_BOOTSTRAP",
@@ -18,6 +18,9 @@ const VARIABLES: [&str; 18] = [
     "DSN_RENDEZVOUS",
     "DSN_REMEMBER",
     "DSN_RENDEZVOUS_SERVER",
+    "DSN_UPLOAD_CAP",
+    "DSN_DOWNLOAD_CAP",
+    "DSN_MEMORY",
     "DSN_CLOSED",
     "DSN_PSK_FILE",
     "DSN_INVITATION",

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use dsn_cli::{Exit, Failure, Key, human_bytes, parse_size};
+use dsn_cli::{Exit, Failure, Key, human_bytes, parse_cap, parse_size};
 use dsn_farmer::{Disk, FarmerOptions, UpkeepOptions};
+use dsn_net::{Cap, CapSpan};
 use dsn_store::RocksOptions;
 
 use crate::{context::Context, folder::Folder};
@@ -59,6 +60,20 @@ fn upkeep(context: &Context) -> Result<UpkeepOptions, Failure> {
         repair_bytes_per_sec: size(context, Key::FarmRepairRate)?.unwrap_or_default().max(1),
         ..UpkeepOptions::with_grace(context.span(Key::FarmAbsentGrace)?.as_secs())
     })
+}
+
+/// How much of the line it takes.
+pub(super) fn cap(context: &Context, key: Key) -> Result<Cap, Failure> {
+    let (spans, otherwise) =
+        parse_cap(context.settings.text(key)).map_err(|error| context.misunderstood(key, error))?;
+    let span = |(from_minute, to_minute, bytes_per_sec)| CapSpan { from_minute, to_minute, bytes_per_sec };
+    Ok(Cap { spans: spans.into_iter().map(span).collect(), otherwise })
+}
+
+/// How much memory it takes before nobody new is let in.
+pub(super) fn memory(context: &Context) -> Result<usize, Failure> {
+    let bytes = size(context, Key::FarmMemory)?.unwrap_or_default();
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 fn size(context: &Context, key: Key) -> Result<Option<u64>, Failure> {

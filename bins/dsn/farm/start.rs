@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use dsn_cli::{Failure, Key};
 use dsn_core::identity::Identity;
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
-use dsn_net::{NetOptions, Node};
+use dsn_net::{NetOptions, Node, Room};
 use dsn_store::RocksStore;
 
 use super::{firewall::Gatekeeper, lend, members, store};
@@ -53,6 +53,9 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         upnp: context.yes_or_no(Key::NetworkUpnp)?,
         relay: context.yes_or_no(Key::FarmRelay)?,
         rendezvous_point: context.yes_or_no(Key::FarmRendezvousServer)?,
+        upload: lend::cap(context, Key::FarmUploadCap)?,
+        download: lend::cap(context, Key::FarmDownloadCap)?,
+        room: Room { process: lend::memory(context)?, ..net.room },
         guard: Arc::clone(&fence) as _,
         ..net
     };

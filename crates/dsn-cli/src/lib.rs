@@ -1,6 +1,7 @@
 //! The edge of a binary: settings in layers, logs, errors for people, progress bars. Only this crate and `bins/` print, read
 //! the environment or configuration files; what a command does is in `bins/`, what DSN does in the libraries.
 
+mod cap;
 mod failure;
 mod logging;
 mod nearest;
@@ -10,6 +11,7 @@ mod size;
 mod span;
 mod terminal;
 
+pub use cap::{CapError, CapSpanText, parse_cap};
 pub use failure::{Exit, Failure};
 pub use logging::{DEFAULT_LEVEL, LogFilterError, start_logging};
 pub use nearest::nearest;

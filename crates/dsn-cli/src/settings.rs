@@ -36,6 +36,12 @@ pub enum Key {
     FarmExternal,
     /// Whether a farmer that others can dial puts calls through to those that nobody can.
     FarmRelay,
+    /// Bytes of pieces a second that go out.
+    FarmUploadCap,
+    /// Bytes of pieces a second that come in.
+    FarmDownloadCap,
+    /// Bytes of memory beyond which nobody new is let in.
+    FarmMemory,
     /// Whether a farmer is a rendezvous point.
     FarmRendezvousServer,
     /// Bytes a farmer leaves free on its disk.
@@ -97,7 +103,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
@@ -111,6 +117,9 @@ impl Key {
         Self::FarmExternal,
         Self::FarmRelay,
         Self::FarmRendezvousServer,
+        Self::FarmUploadCap,
+        Self::FarmDownloadCap,
+        Self::FarmMemory,
         Self::FarmDiskReserve,
         Self::FarmDomain,
         Self::NetworkClosed,
@@ -141,6 +150,9 @@ impl Key {
             Self::FarmExternal => "farm.external",
             Self::FarmRelay => "farm.relay",
             Self::FarmRendezvousServer => "farm.rendezvous_server",
+            Self::FarmUploadCap => "farm.upload_cap",
+            Self::FarmDownloadCap => "farm.download_cap",
+            Self::FarmMemory => "farm.memory",
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
@@ -172,6 +184,9 @@ impl Key {
             Self::FarmExternal => "DSN_EXTERNAL",
             Self::FarmRelay => "DSN_RELAY",
             Self::FarmRendezvousServer => "DSN_RENDEZVOUS_SERVER",
+            Self::FarmUploadCap => "DSN_UPLOAD_CAP",
+            Self::FarmDownloadCap => "DSN_DOWNLOAD_CAP",
+            Self::FarmMemory => "DSN_MEMORY",
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
@@ -204,6 +219,8 @@ impl Key {
             Self::NetworkClosed => Some("false"),
             Self::FarmAbsentGrace => Some("24h"),
             Self::FarmRepairRate => Some("4MiB"),
+            Self::FarmUploadCap | Self::FarmDownloadCap => Some("none"),
+            Self::FarmMemory => Some("2GiB"),
             Self::FarmScrub => Some("30d"),
             Self::FarmTrash => Some("7d"),
             Self::FirewallDefault | Self::FirewallDefaultOut => Some("allow"),
@@ -358,7 +375,7 @@ fn as_text(key: Key, value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) if !takes_truth(key) => Some(text.clone()),
         toml::Value::Boolean(flag) if takes_truth(key) => Some(flag.to_string()),
-        toml::Value::Integer(number) if matches!(key, Key::FarmStorage | Key::FarmDiskReserve) => {
+        toml::Value::Integer(number) if matches!(key, Key::FarmStorage | Key::FarmDiskReserve | Key::FarmMemory) => {
             Some(number.to_string())
         }
         toml::Value::Array(items) if key.takes_list() => {

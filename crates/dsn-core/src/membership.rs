@@ -1,8 +1,8 @@
 //! Closed networks: who is a member, and how a node shows that it acts for one. The founder's key signs a
-//! [certificate](certificate) for a member's key; the member's key signs a [delegation](delegation) for each of its nodes;
-//! a list of [revocations](revocations), signed by the founder, takes certificates back. All of it a newcomer gets as one
-//! text, an [invitation](invitation). Two nodes show each other all this before anything else is said
-//! ([admission](admission)).
+//! [certificate] for a member's key; the member's key signs a [delegation] for each of its nodes;
+//! a list of [revocations], signed by the founder, takes certificates back. All of it a newcomer gets as one
+//! text, an [invitation]. Two nodes show each other all this before anything else is said
+//! ([admission]).
 //!
 //! Not here: connections, files, clocks. Invariant: credentials count for one node, whose key whoever asks has seen at
 //! work, so that those of another, overheard, are worth nothing.

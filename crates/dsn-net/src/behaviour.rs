@@ -19,7 +19,7 @@ use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm,
     connection_limits::{self, ConnectionLimits},
     core::{Endpoint, transport::PortUse},
-    identify, kad, mdns, ping, relay,
+    identify, kad, mdns, memory_connection_limits, ping, relay,
     request_response::{self, ProtocolSupport},
     swarm::{
         self, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
@@ -70,6 +70,7 @@ const _: () = assert!(LOOK_UP_RESULTS == kad::K_VALUE.get());
 #[derive(NetworkBehaviour)]
 pub(crate) struct Protocols {
     limits: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
     pub(crate) rpc: request_response::Behaviour<Codec>,
     pub(crate) kad: kad::Behaviour<kad::store::MemoryStore>,
     identify: identify::Behaviour,
@@ -142,6 +143,7 @@ fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::c
         .with_cache_size(0); // it would keep addresses that nobody filtered
     Protocols {
         limits: connection_limits::Behaviour::new(limits(options)),
+        memory: memory_connection_limits::Behaviour::with_max_bytes(options.room.process),
         rpc: request_response::Behaviour::with_codec(codec, [(names.rpc, ProtocolSupport::Full)], rpc),
         kad: kademlia(names.kad, local, options),
         identify: identify::Behaviour::new(identify),

@@ -37,6 +37,7 @@ use crate::{
     address,
     behaviour::{self, Gate, Names, ProtocolsEvent},
     book::Book,
+    caps::{Meter, Meters},
     club::Club,
     error::NetError,
     options::{NetOptions, Waits},
@@ -99,6 +100,7 @@ pub(crate) struct Shared {
     local: NodeId,
     listening: RwLock<Vec<Multiaddr>>,
     pub(crate) reach: watch::Sender<Reach>,
+    pub(crate) meters: Arc<Meters>,
     /// In a closed network.
     pub(crate) club: Option<Arc<Club>>,
 }
@@ -174,8 +176,12 @@ impl Driver {
     fn new(options: &NetOptions, handler: Arc<dyn Handler>, inbox: mpsc::Receiver<Command>) -> Result<Self, NetError> {
         let local = options.identity.node_id();
         let dials = peers::Dials::new(options)?;
-        let reach = Evidence::default().reach(&local);
+        let meters =
+            Arc::new(Meters { up: Meter::new(options.upload.clone()), down: Meter::new(options.download.clone()) });
+        let reach = watch::Sender::new(Evidence::default().reach(&local));
         let club = options.membership.clone().map(|membership| Arc::new(Club::new(local, membership)));
+        let shared =
+            Shared { local, listening: RwLock::default(), reach, club: club.clone(), meters: Arc::clone(&meters) };
         Ok(Self {
             local,
             serve: options.serve,
@@ -185,13 +191,13 @@ impl Driver {
             names: Names::new(&options.network),
             swarm: behaviour::build(options, Arc::clone(&handler), club.clone())?,
             inbox,
-            shared: Arc::new(Shared { local, listening: RwLock::default(), reach: watch::Sender::new(reach), club }),
+            shared: Arc::new(shared),
             silent_listeners: HashMap::new(),
             book: Book::default(),
             list_told: options.membership.as_ref().map_or(0, dsn_core::membership::Membership::seq),
             dials,
             calls: rpc::Calls::default(),
-            serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence),
+            serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence, meters),
             finder: kad::Finder::default(),
             nat: nat::Nat::default(),
             visits: rendezvous::Visits { enabled: options.rendezvous, ..rendezvous::Visits::default() },
@@ -297,7 +303,7 @@ impl Driver {
             ProtocolsEvent::Identify(event) => self.on_identify_event(event),
             ProtocolsEvent::Ping(event) => self.on_ping_event(&event),
             ProtocolsEvent::Mdns(event) => self.on_mdns_event(event),
-            ProtocolsEvent::Limits(event) => match event {},
+            ProtocolsEvent::Limits(event) | ProtocolsEvent::Memory(event) => match event {},
             ProtocolsEvent::Traversal(event) => self.on_traversal_event(event),
             ProtocolsEvent::Meeting(event) => self.on_meeting_event(event),
             ProtocolsEvent::Lists(event) => self.on_lists_event(event),

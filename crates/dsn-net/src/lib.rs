@@ -30,6 +30,7 @@ mod address;
 mod admission;
 mod behaviour;
 mod book;
+mod caps;
 mod club;
 mod codec;
 mod crawl;
@@ -46,6 +47,7 @@ mod transport;
 mod window;
 
 pub use address::{address_to_bytes, address_to_text, check_address, is_public_address};
+pub use caps::{Cap, CapSpan};
 pub use error::NetError;
 pub use node::Node;
 pub use options::{NetOptions, Room, Waits};

@@ -177,8 +177,13 @@ impl Node {
         let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
         let repeatable = !matches!(request, Request::Store(_));
         drop(request);
+        let meters = &self.inner.shared.meters;
+        meters.up.take(frame.bodies.iter().map(Bytes::len).sum()).await;
         let sent = self.ask(|reply| Command::Request { to, kind, frame, lease, repeatable, bulk, reply });
         let response = timeout(after, sent).await.map_err(|_| late)???;
+        if let Response::Fetched(parts) = &response {
+            meters.down.take(parts.iter().map(|part| part.bytes.len()).sum()).await;
+        }
         if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
     }
 

@@ -13,6 +13,8 @@ use dsn_core::{
     psk::PreSharedKey,
 };
 
+use crate::caps::Cap;
+
 /// What a node is started with.
 #[derive(Clone, Debug)]
 pub struct NetOptions {
@@ -50,6 +52,10 @@ pub struct NetOptions {
     pub waits: Waits,
     /// Bounds on memory.
     pub room: Room,
+    /// Bytes of pieces that go out in a second.
+    pub upload: Cap,
+    /// Bytes of pieces that come in in a second.
+    pub download: Cap,
 }
 
 /// Time-outs; the tests shorten them.
@@ -85,6 +91,8 @@ pub struct Room {
     pub answers: usize,
     /// Connections, in both directions together.
     pub connections: u32,
+    /// Of the process: beyond it nobody new is let in.
+    pub process: usize,
 }
 
 impl NetOptions {
@@ -108,6 +116,8 @@ impl NetOptions {
             psk: None,
             waits: Waits::default(),
             room: Room::default(),
+            upload: Cap::default(),
+            download: Cap::default(),
         }
     }
 }
@@ -130,6 +140,6 @@ impl Default for Waits {
 impl Default for Room {
     fn default() -> Self {
         const { assert!(BODIES_MAX_BYTES <= 16 << 20, "every budget holds at least one full message") }
-        Self { outgoing: 64 << 20, incoming: 32 << 20, answers: 16 << 20, connections: 768 }
+        Self { outgoing: 64 << 20, incoming: 32 << 20, answers: 16 << 20, connections: 768, process: 2 << 30 }
     }
 }

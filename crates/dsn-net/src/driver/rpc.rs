@@ -31,6 +31,7 @@ use tokio::{
 
 use super::Driver;
 use crate::{
+    caps::Meters,
     codec::{Answer, BUSY_DELAY_MS, Call},
     identity::{node_id, peer_id},
     manners::Verdict,
@@ -70,6 +71,7 @@ pub(super) struct Serving {
     handler: Arc<dyn Handler>,
     answers: Arc<Semaphore>,
     patience: Duration,
+    meters: Arc<Meters>,
     pub(super) tasks: JoinSet<Served>,
     /// Which request a task works on.
     working: HashMap<Id, InboundRequestId>,
@@ -117,11 +119,12 @@ impl Calls {
 }
 
 impl Serving {
-    pub(super) fn new(handler: Arc<dyn Handler>, answers: usize, patience: Duration) -> Self {
+    pub(super) fn new(handler: Arc<dyn Handler>, answers: usize, patience: Duration, meters: Arc<Meters>) -> Self {
         Self {
             handler,
             answers: budget(answers),
             patience,
+            meters,
             tasks: JoinSet::new(),
             working: HashMap::new(),
             requests: HashMap::new(),
@@ -245,8 +248,9 @@ impl Driver {
         let serving = &mut self.serving;
         let (handler, answers, patience) =
             (Arc::clone(&serving.handler), Arc::clone(&serving.answers), serving.patience);
+        let meters = Arc::clone(&serving.meters);
         let task = serving.tasks.spawn(async move {
-            let served = serve(&*handler, &answers, patience, from, request).await;
+            let served = serve(&*handler, &answers, patience, &meters, from, request).await;
             drop(room);
             served
         });
@@ -306,6 +310,7 @@ async fn serve(
     handler: &dyn Handler,
     answers: &Arc<Semaphore>,
     patience: Duration,
+    meters: &Meters,
     from: NodeId,
     request: Request,
 ) -> Served {
@@ -321,6 +326,9 @@ async fn serve(
             Ok(Err(_)) | Err(_) => return busy(),
         }
     }
+    if let Request::Store(parts) = &request {
+        meters.down.take(parts.iter().map(|part| part.bytes.len()).sum()).await;
+    }
     let response = handler.handle(from, request).await;
     let broke_rule = matches!(response, Response::Refused(Refusal::Malformed));
     let frame = Frame::from(&response);
@@ -328,5 +336,6 @@ async fn serve(
         let needed = usize::try_from(permits(frame.len())).unwrap_or(usize::MAX);
         drop(room.split(room.num_permits().saturating_sub(needed)));
     }
+    meters.up.take(frame.bodies.iter().map(bytes::Bytes::len).sum()).await;
     Served { frame, room, broke_rule }
 }

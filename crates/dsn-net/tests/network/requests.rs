@@ -7,7 +7,7 @@ use dsn_core::{
     ports::{Network, NetworkError},
     rpc::{Refusal, Response},
 };
-use dsn_net::{NetError, NetOptions, Node};
+use dsn_net::{Cap, NetError, NetOptions, Node};
 
 use crate::support::*;
 
@@ -53,6 +53,38 @@ async fn a_bootstrap_address_may_be_a_name() {
     let named = farmer.listen_addrs()[0].replace("/ip4/127.0.0.1/", "/dns4/localhost/");
     let client = start(NetOptions { bootstrap: vec![named], ..client(2) }).await;
     assert!(client.request(farmer.local_id(), holds()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cap_slows_pieces_down_and_nothing_else() {
+    let cap = |bytes_per_sec| Cap { spans: Vec::new(), otherwise: Some(bytes_per_sec) };
+    let capped = NetOptions { upload: cap(1 << 20), download: cap(8 << 20), ..farmer(1, &[TCP]) };
+    let (farmer, _) = start_with(capped, Shelf::default()).await;
+    let client = start(towards(&farmer, client(2))).await;
+    client.request(farmer.local_id(), store(0, piece(1 << 20))).await.unwrap();
+    let begin = Instant::now();
+    let fetched = async {
+        for _ in 0..3 {
+            body(client.request(farmer.local_id(), fetch(0)).await.unwrap());
+        }
+        begin.elapsed()
+    };
+    let asked = async {
+        client.request(farmer.local_id(), holds()).await.unwrap();
+        begin.elapsed()
+    };
+    let (fetched, asked) = tokio::join!(fetched, asked);
+    assert!((Duration::from_millis(1900)..Duration::from_secs(10)).contains(&fetched), "{fetched:?}");
+    assert!(asked < Duration::from_millis(900), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_memory_lets_nobody_in() {
+    let mut options = farmer(1, &[TCP]);
+    options.room.process = 1;
+    let full = start(options).await;
+    let client = start(towards(&full, client(2))).await;
+    assert!(client.request(full.local_id(), holds()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
