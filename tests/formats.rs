@@ -6,6 +6,9 @@
 //! Every vector of bytes is also decoded and encoded again, to the same bytes. All inputs are fixed: keys are seeds of one
 //! repeated byte, contents come from [`content`].
 
+#[path = "formats/hello.rs"]
+mod hello;
+
 use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -479,7 +482,7 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let vectors = [objects(), members(), requests(), responses()].into_iter().flatten();
+    let vectors = [objects(), members(), requests(), responses(), hello::vectors()].into_iter().flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));
     for entry in fs::read_dir(folder()).unwrap() {

@@ -1,7 +1,11 @@
 //! `dsn peers`: the nodes that the farmer in this folder knows; without one, those that a new node finds.
 
-use dsn_cli::{Exit, Failure, print_line};
-use dsn_core::ports::{KnownNode, Network};
+use dsn_cli::{Exit, Failure, print_line, size::human_bytes};
+use dsn_core::{
+    hello::Acquaintance,
+    ports::{KnownNode, Network},
+    record::Role,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{context::Context, control, failures, session::Session};
@@ -15,6 +19,19 @@ pub(crate) struct PeerJson {
     round_trip_ms: Option<f64>,
     agent: Option<String>,
     addresses: Vec<String>,
+    #[serde(flatten)]
+    said: Option<Said>,
+}
+
+/// What a node says of itself; nothing before it has.
+#[derive(Debug, Serialize, Deserialize)]
+struct Said {
+    role: String,
+    /// At least so many, and less than twice as many.
+    free_bytes: u64,
+    domain: String,
+    leaving: bool,
+    protocol_version: u32,
 }
 
 impl From<KnownNode> for PeerJson {
@@ -26,7 +43,39 @@ impl From<KnownNode> for PeerJson {
             round_trip_ms: known.round_trip.map(|trip| trip.as_secs_f64() * 1000.0),
             agent: known.agent,
             addresses: known.addresses,
+            said: known.hello.map(Said::from),
         }
+    }
+}
+
+impl From<Acquaintance> for Said {
+    fn from(known: Acquaintance) -> Self {
+        let Acquaintance { version, profile } = known;
+        let role = match profile.role {
+            Role::Client => "client",
+            Role::Farmer => "farmer",
+        };
+        Self {
+            role: role.into(),
+            free_bytes: profile.free.at_least_bytes(),
+            domain: profile.domain,
+            leaving: profile.leaving,
+            protocol_version: version,
+        }
+    }
+}
+
+impl Said {
+    /// Its role, its room and its failure domain in a few words.
+    fn in_words(&self) -> [String; 3] {
+        let free = match (self.role.as_str(), self.free_bytes) {
+            ("client", _) => "-".into(),
+            (_, _) if self.leaving => "leaving".into(),
+            (_, 0) => "full".into(),
+            (_, bytes) => format!("over {}", human_bytes(bytes)),
+        };
+        let domain = if self.domain.is_empty() { "-" } else { &self.domain };
+        [format!("{} v{}", self.role, self.protocol_version), free, domain.into()]
     }
 }
 
@@ -41,14 +90,20 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    print_line(&format!("{:<52} {:<9} {:<10} {:>9}  {}", "PEER", "CONNECTED", "FOUND BY", "TRIP", "ADDRESS"));
+    print_line(&row("PEER", "CONNECTED", "FOUND BY", "TRIP", ["ROLE", "FREE", "DOMAIN"], "ADDRESS"));
     for peer in peers {
         let trip = peer.round_trip_ms.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms"));
         let connected = if peer.connected { "yes" } else { "no" };
+        let said = peer.said.map_or_else(|| ["-"; 3].map(String::from), |said| said.in_words());
         let address = peer.addresses.first().map_or("-", String::as_str);
-        print_line(&format!("{:<52} {connected:<9} {:<10} {trip:>9}  {address}", peer.peer_id, peer.found_by));
+        print_line(&row(&peer.peer_id, connected, &peer.found_by, &trip, said.each_ref().map(String::as_str), address));
     }
     Ok(())
+}
+
+fn row(peer: &str, connected: &str, found_by: &str, trip: &str, said: [&str; 3], address: &str) -> String {
+    let [role, free, domain] = said;
+    format!("{peer:<52} {connected:<9} {found_by:<10} {trip:>9}  {role:<9} {free:<14} {domain:<12} {address}")
 }
 
 async fn discover(context: &Context) -> Result<Vec<PeerJson>, Failure> {

@@ -117,7 +117,9 @@ impl Kind {
             Request::Audit(_) | Request::Holds(_) => Self::Audit,
             Request::Leases(_) | Request::Renew(_) => Self::Lease,
             Request::Intend(_) => Self::Repair,
-            Request::Info | Request::Greet(_) | Request::Register(_) | Request::Records(_) => Self::Info,
+            Request::Info | Request::Greet(_) | Request::Register(_) | Request::Records(_) | Request::Hello(_) => {
+                Self::Info
+            }
         }
     }
 

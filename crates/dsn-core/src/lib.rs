@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod firewall;
 pub mod greeting;
 pub mod hash;
+pub mod hello;
 pub mod identity;
 pub mod index_set;
 pub mod lease;

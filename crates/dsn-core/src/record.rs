@@ -71,6 +71,29 @@ pub enum RecordError {
     },
 }
 
+impl Role {
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Client => 1,
+            Self::Farmer => 2,
+        }
+    }
+
+    pub(crate) fn from_number(number: u32) -> Result<Self, WireError> {
+        match number {
+            1 => Ok(Self::Client),
+            2 => Ok(Self::Farmer),
+            found => Err(WireError::Unknown { what: "role", found }),
+        }
+    }
+}
+
+/// Fails unless the text may be a failure-domain tag.
+pub(crate) fn check_domain(domain: &str) -> Result<(), WireError> {
+    let tag = |b: u8| b.is_ascii_graphic();
+    check(domain.len() <= DOMAIN_MAX_BYTES && domain.bytes().all(tag), "domain")
+}
+
 impl RecordBody {
     /// Signs it.
     pub fn sign(self, identity: &Identity) -> FarmerRecord {
@@ -94,10 +117,7 @@ impl Body for RecordBody {
             addresses: self.addresses.clone(),
             space_class: u32::from(self.space_class),
             domain: self.domain.clone(),
-            role: match self.role {
-                Role::Client => 1,
-                Role::Farmer => 2,
-            },
+            role: self.role.number(),
             seq: self.seq,
         };
         message.encode_to_vec()
@@ -109,8 +129,7 @@ impl Body for RecordBody {
         let field = |field| WireError::Field { field };
         let addresses_fit = message.addresses.iter().all(|a| (1..=ADDRESS_MAX_BYTES).contains(&a.len()));
         check(addresses_fit && message.addresses.len() <= RECORD_MAX_ADDRESSES, "addresses")?;
-        let tag = |b: u8| b.is_ascii_graphic();
-        check(message.domain.len() <= DOMAIN_MAX_BYTES && message.domain.bytes().all(tag), "domain")?;
+        check_domain(&message.domain)?;
         check(message.space_class < 64, "space_class")?;
         Ok(Self {
             network: message.network.parse().map_err(|_| field("network"))?,
@@ -118,11 +137,7 @@ impl Body for RecordBody {
             addresses: message.addresses,
             space_class: u8::try_from(message.space_class).map_err(|_| field("space_class"))?,
             domain: message.domain,
-            role: match message.role {
-                1 => Role::Client,
-                2 => Role::Farmer,
-                found => return Err(WireError::Unknown { what: "role", found }),
-            },
+            role: Role::from_number(message.role)?,
             seq: message.seq,
         })
     }

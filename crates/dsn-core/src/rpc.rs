@@ -16,6 +16,7 @@ use crate::{
     descriptor::Descriptor,
     greeting::Greeting,
     hash::ChunkId,
+    hello::{Hello, HelloAck},
     identity::{Domain, Identity, SignatureError, SignedBody},
     index_set::IndexSet,
     lease::Lease,
@@ -86,6 +87,8 @@ pub enum Request {
     Register(FarmerRecord),
     /// Where are nodes that no look-up finds? Answered by [`Response::Records`].
     Records(RecordQuery),
+    /// This is who I am and which versions I speak. Answered by [`Response::Hello`], by the network adapter itself.
+    Hello(Hello),
 }
 
 /// An owner's leave for a node to put on its behalf: who owns what a put stores is not who happens to carry it there.
@@ -227,6 +230,8 @@ pub enum Response {
     },
     /// To [`Request::Records`]: those registered here, at most [`crate::limits::RECORDS_MAX_PER_ANSWER`].
     Records(Vec<FarmerRecord>),
+    /// To [`Request::Hello`].
+    Hello(HelloAck),
 }
 
 /// A farmer's answer to an audit.
@@ -333,5 +338,6 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Greet(_) => "greet",
         Request::Register(_) => "register",
         Request::Records(_) => "records",
+        Request::Hello(_) => "hello",
     }
 }

@@ -8,6 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::Index, strategy::Union};
 use crate::{
     descriptor::{Code, Descriptor},
     hash::{ChunkId, Hash},
+    hello::{Capabilities, Hello, Profile, SpaceClass, Versions},
     identity::Identity,
     index_set::IndexSet,
     locator::VerifiedLocator,
@@ -92,6 +93,24 @@ pub(crate) fn record() -> impl Strategy<Value = FarmerRecord> {
     (farmer(), rest).prop_map(|(farmer, (addresses, space_class, domain, role, seq))| {
         let node = farmer.node_id();
         RecordBody { network: network(), node, addresses, space_class, domain, role, seq }.sign(&farmer)
+    })
+}
+
+/// Of this version, or of later ones.
+pub(crate) fn hello() -> impl Strategy<Value = Hello> {
+    let role = prop_oneof![Just(Role::Client), Just(Role::Farmer)];
+    let capabilities = prop_oneof![
+        Just(Capabilities::NONE),
+        Just(Capabilities::PIECES.with(Capabilities::DHT)),
+        Just(Capabilities::RELAY.with(Capabilities::RENDEZVOUS)),
+    ];
+    let profile = (role, capabilities, any::<[u64; 2]>(), "[!-~]{0,32}", any::<bool>());
+    (profile, 1u32..3, 0u32..3).prop_map(|((role, capabilities, [lent, free], domain, leaving), min, more)| {
+        let versions = Versions::new(min, min + more).expect("a range");
+        let (lent, free) = (SpaceClass::of(lent), SpaceClass::of(free));
+        let profile = Profile { role, capabilities, lent, free, domain, leaving };
+        let profile = versions.newest_common(Versions::KNOWN).map(|_| profile);
+        Hello { versions, network: network(), profile }
     })
 }
 

@@ -8,6 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use dsn_core::{
     hash::ChunkId,
+    hello::{Capabilities, Profile, SpaceClass},
     identity::Identity,
     network_name::NetworkName,
     node_id::NodeId,
@@ -207,7 +208,19 @@ impl Handler for Farmer {
             Request::Greet(greeting) => self.greeted(from, greeting),
             Request::Register(record) => self.registered(from, record),
             Request::Records(query) => Ok(self.records(&query)),
+            Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
         };
         answer.unwrap_or_else(Response::Refused)
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            role: Role::Farmer,
+            capabilities: Capabilities::PIECES,
+            lent: SpaceClass::of(self.options.reserved_bytes),
+            free: SpaceClass::of(self.free_bytes()),
+            domain: self.options.domain.clone(),
+            leaving: self.is_leaving(),
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use dsn_core::{
+    hello::Acquaintance,
     node_id::NodeId,
     ports::{KnownNode, PeerEvidence},
 };
@@ -44,6 +45,8 @@ pub(crate) struct Link {
     pub(crate) way: Way,
     pub(crate) since: Instant,
     pub(crate) remote: Multiaddr,
+    /// Whether the node has said on it that it is of this network.
+    pub(crate) identified: bool,
 }
 
 /// What is known of one node.
@@ -59,10 +62,16 @@ pub(crate) struct Entry {
     /// Whether it is a rendezvous point.
     pub(crate) is_rendezvous: bool,
     agent: Option<String>,
+    /// What it last said of itself.
+    hello: Option<Acquaintance>,
+    /// Whether it is to be sent a hello.
+    pub(crate) hello_due: bool,
     round_trip: Option<Duration>,
     missed_pings: u32,
     score: i32,
     down: Option<(Instant, String)>,
+    /// Until when nothing is asked of it, and why, whatever address it is met at.
+    shunned: Option<(Instant, String)>,
     /// How often in a row it could not be reached.
     failures: u32,
     seen: Instant,
@@ -127,6 +136,7 @@ impl Book {
             found_by: entry.found_by.text(),
             round_trip: entry.round_trip,
             agent: entry.agent.clone(),
+            hello: entry.hello.clone(),
         };
         let mut nodes: Vec<_> = self.entries.iter().map(known).collect();
         nodes.sort_unstable_by_key(|known| known.node);
@@ -156,10 +166,13 @@ impl Entry {
             relays: false,
             is_rendezvous: false,
             agent: None,
+            hello: None,
+            hello_due: false,
             round_trip: None,
             missed_pings: 0,
             score: 0,
             down: None,
+            shunned: None,
             failures: 0,
             seen: now,
         }
@@ -244,6 +257,7 @@ impl Entry {
         self.links.retain(|link| link.id != id);
         self.seen = now;
         if self.links.is_empty() {
+            self.hello_due = false;
             self.round_trip = None;
         }
     }
@@ -268,7 +282,24 @@ impl Entry {
 
     /// Why it is not worth dialling now.
     pub(crate) fn why_down(&self, now: Instant) -> Option<&str> {
-        self.down.as_ref().filter(|(until, _)| now < *until).map(|(_, reason)| reason.as_str())
+        let reasons = self.shunned.iter().chain(&self.down);
+        reasons.into_iter().find(|(until, _)| now < *until).map(|(_, reason)| reason.as_str())
+    }
+
+    /// It cannot be talked to, wherever it is, before so long.
+    pub(crate) fn shun(&mut self, until: Instant, reason: String) {
+        (self.hello, self.hello_due) = (None, false);
+        self.shunned = Some((until, reason));
+    }
+
+    /// Hellos were exchanged.
+    pub(crate) fn met(&mut self, known: Acquaintance) {
+        (self.hello, self.shunned) = (Some(known), None);
+    }
+
+    /// Whether it has said hello and is there to hear one.
+    pub(crate) fn listens(&self) -> bool {
+        self.hello.is_some() && self.is_connected()
     }
 
     /// A ping came back after so long, or did not (`None`); tells how many have not in a row.
@@ -320,7 +351,7 @@ mod tests {
 
     fn link(id: usize, dialled: bool, since: Instant) -> Link {
         let remote = format!("/ip4/127.0.0.1/tcp/{}", id + 1).parse().unwrap();
-        Link { id: ConnectionId::new_unchecked(id), dialled, way: Way::Tcp, since, remote }
+        Link { id: ConnectionId::new_unchecked(id), dialled, way: Way::Tcp, since, remote, identified: false }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The one task that owns the swarm. It only dispatches: connections are in `driver/peers.rs`, requests in both directions
-//! in `driver/rpc.rs`, what the firewall says of them in `driver/guard.rs`, look-ups and snapshots in `driver/kad.rs`, gateways
+//! in `driver/rpc.rs`, what the firewall says of them in `driver/guard.rs`, who speaks
+//! which version in `driver/hello.rs`, look-ups and snapshots in `driver/kad.rs`, gateways
 //! and relays in `driver/nat.rs`. Invariant: nothing here waits; what takes time is a
 //! spawned task held in a set, or state that a later event finds.
 
 mod guard;
+mod hello;
 mod kad;
 mod members;
 mod nat;
@@ -138,6 +140,7 @@ struct Driver {
     dials: peers::Dials,
     calls: rpc::Calls,
     serving: rpc::Serving,
+    hellos: hello::Hellos,
     finder: kad::Finder,
     nat: nat::Nat,
     visits: rendezvous::Visits,
@@ -196,6 +199,7 @@ impl Driver {
             book: Book::default(),
             list_told: options.membership.as_ref().map_or(0, dsn_core::membership::Membership::seq),
             dials,
+            hellos: hello::Hellos::new(options, handler.profile()),
             calls: rpc::Calls::default(),
             serving: rpc::Serving::new(handler, options.room.answers, options.waits.silence, meters),
             finder: kad::Finder::default(),
@@ -357,5 +361,6 @@ impl Driver {
         self.visit_points(now);
         self.give_up_punching(now);
         self.look_after_members();
+        self.look_after_hellos(now);
     }
 }

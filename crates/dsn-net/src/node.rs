@@ -257,6 +257,7 @@ enum Expected {
     Greeted,
     Registered,
     Records,
+    Hello,
 }
 
 impl Expected {
@@ -278,6 +279,7 @@ impl Expected {
             Request::Greet(_) => Self::Greeted,
             Request::Register(_) => Self::Registered,
             Request::Records(_) => Self::Records,
+            Request::Hello(_) => Self::Hello,
         }
     }
 
@@ -304,6 +306,7 @@ impl Expected {
             Response::Greeted(_) => matches!(self, Self::Greeted),
             Response::Registered { .. } => matches!(self, Self::Registered),
             Response::Records(_) => matches!(self, Self::Records),
+            Response::Hello(_) => matches!(self, Self::Hello),
         }
     }
 }

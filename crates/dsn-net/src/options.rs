@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dsn_core::{
+    hello::Versions,
     identity::Identity,
     limits::BODIES_MAX_BYTES,
     membership::Membership,
@@ -48,6 +49,8 @@ pub struct NetOptions {
     pub membership: Option<Membership>,
     /// A key that covers all TCP connections below their encryption. Then there is nothing but TCP.
     pub psk: Option<PreSharedKey>,
+    /// Which versions of the protocol are spoken; tests name others, to be refused.
+    pub versions: Versions,
     /// Time-outs.
     pub waits: Waits,
     /// Bounds on memory.
@@ -78,6 +81,8 @@ pub struct Waits {
     pub down: Duration,
     /// Between two pings of a connected node.
     pub ping: Duration,
+    /// Between two looks at whether what this node says of itself has changed: it is said anew no more often.
+    pub hello: Duration,
 }
 
 /// Bounds on memory, in bytes.
@@ -114,6 +119,7 @@ impl NetOptions {
             guard: Arc::new(Open),
             membership: None,
             psk: None,
+            versions: Versions::KNOWN,
             waits: Waits::default(),
             room: Room::default(),
             upload: Cap::default(),
@@ -133,6 +139,7 @@ impl Default for Waits {
             seed: Duration::from_secs(10),
             down: Duration::from_secs(3),
             ping: Duration::from_secs(15),
+            hello: Duration::from_secs(10),
         }
     }
 }

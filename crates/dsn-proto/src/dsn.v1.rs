@@ -151,7 +151,7 @@ pub struct Locator {
 pub struct Request {
     #[prost(
         oneof = "request::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub kind: ::core::option::Option<request::Kind>,
 }
@@ -191,13 +191,15 @@ pub mod request {
         Register(super::Signed),
         #[prost(message, tag = "16")]
         Records(super::RecordsRequest),
+        #[prost(message, tag = "17")]
+        Hello(super::Hello),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -239,6 +241,8 @@ pub mod response {
         Register(super::RegisterResponse),
         #[prost(message, tag = "17")]
         Records(super::RecordsResponse),
+        #[prost(message, tag = "18")]
+        Hello(super::HelloResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -530,6 +534,41 @@ pub struct RegisterResponse {
 pub struct RecordsResponse {
     #[prost(message, repeated, tag = "1")]
     pub records: ::prost::alloc::vec::Vec<Signed>,
+}
+/// What a node says of itself. Every version keeps fields 1 to 3; what the others hold, the versions named there say.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hello {
+    #[prost(uint32, tag = "1")]
+    pub version_min: u32,
+    #[prost(uint32, tag = "2")]
+    pub version_max: u32,
+    #[prost(string, tag = "3")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub role: u32,
+    /// a set of bits
+    #[prost(uint32, tag = "5")]
+    pub capabilities: u32,
+    /// bits of the number of bytes lent
+    #[prost(uint32, tag = "6")]
+    pub lent_class: u32,
+    /// bits of the number of bytes free
+    #[prost(uint32, tag = "7")]
+    pub free_class: u32,
+    #[prost(string, tag = "8")]
+    pub domain: ::prost::alloc::string::String,
+    #[prost(bool, tag = "9")]
+    pub leaving: bool,
+}
+/// Either the version chosen or why there is none, and the hello of the node that answers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HelloResponse {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(uint32, tag = "2")]
+    pub refusal: u32,
+    #[prost(message, optional, tag = "3")]
+    pub hello: ::core::option::Option<Hello>,
 }
 /// One entry a chunk, in order; fewer when the answer would outgrow a message.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -431,6 +431,7 @@ impl Network for SimPort {
             found_by: "simulated",
             round_trip: None,
             agent: None,
+            hello: None,
         };
         Ok(self.net.servers_seen_by(self.id).into_iter().map(known).collect())
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
+    hello::{Acquaintance, Profile},
     membership::Refused,
     node_id::{NodeId, Position, closest},
     rpc::{Refusal, Request, Response, StoreHeader},
@@ -47,6 +48,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Serves one request. Dropping the future gives it up; what it has acknowledged stays true.
     async fn handle(&self, from: NodeId, request: Request) -> Response;
+
+    /// What it says of itself to every node it meets: a client's word unless it is more. Called every few seconds, from a
+    /// task that must not wait; the adapter adds what it does itself.
+    fn profile(&self) -> Profile {
+        Profile::client()
+    }
 }
 
 /// Serves nothing: what a node that only asks answers with.
@@ -104,6 +111,8 @@ pub struct KnownNode {
     pub round_trip: Option<Duration>,
     /// The program it says it runs.
     pub agent: Option<String>,
+    /// What it last said of itself, once both sides found a version they speak.
+    pub hello: Option<Acquaintance>,
 }
 
 /// Why a request got no answer.

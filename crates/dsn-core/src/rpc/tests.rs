@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cid::Cid,
     greeting::{GreetingBody, RunId},
+    hello::HelloRefusal,
     lease::LeaseBody,
     limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES, RECORDS_MAX_PER_ANSWER},
     receipt::VerifiedReceipt,
@@ -149,7 +150,18 @@ fn request() -> impl Strategy<Value = Request> {
         greeting().prop_map(Request::Greet),
         testing::record().prop_map(Request::Register),
         record_query().prop_map(Request::Records),
+        testing::hello().prop_map(Request::Hello),
     ]
+}
+
+fn ack() -> impl Strategy<Value = HelloAck> {
+    let outcome = prop_oneof![
+        (1u32..).prop_map(Ok),
+        Just(Err(HelloRefusal::NoCommonVersion)),
+        Just(Err(HelloRefusal::OtherNetwork)),
+        (3u32..).prop_map(|later| Err(HelloRefusal::Later(later))),
+    ];
+    (outcome, testing::hello()).prop_map(|(outcome, hello)| HelloAck { outcome, hello })
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
@@ -199,6 +211,7 @@ fn response() -> impl Strategy<Value = Response> {
         vec(greeting(), 0..3).prop_map(Response::Greeted),
         any::<u32>().prop_map(|secs| Response::Registered { secs }),
         vec(testing::record(), 0..3).prop_map(Response::Records),
+        ack().prop_map(Response::Hello),
     ]
 }
 

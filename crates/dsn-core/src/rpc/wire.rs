@@ -13,6 +13,7 @@ use crate::{
     descriptor::Descriptor,
     greeting::Greeting,
     hash::ChunkId,
+    hello::{Hello, HelloAck},
     index_set::IndexSet,
     lease::Lease,
     limits::{
@@ -108,6 +109,7 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
         Request::Greet(greeting) => Ask::Greet(greeting.to_proto()),
         Request::Register(record) => Ask::Register(record.to_proto()),
         Request::Records(query) => Ask::Records(query_to_proto(query)),
+        Request::Hello(hello) => Ask::Hello(hello.to_proto()),
     };
     proto::Request { kind: Some(kind) }
 }
@@ -199,6 +201,7 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
         Ask::Greet(greeting) => Request::Greet(Greeting::from_proto(greeting)?),
         Ask::Register(record) => Request::Register(FarmerRecord::from_proto(record)?),
         Ask::Records(query) => Request::Records(query_from_proto(&query)?),
+        Ask::Hello(hello) => Request::Hello(Hello::from_proto(hello)?),
     })
 }
 
@@ -298,6 +301,7 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
         Response::Records(records) => {
             Answer::Records(proto::RecordsResponse { records: records.iter().map(FarmerRecord::to_proto).collect() })
         }
+        Response::Hello(ack) => Answer::Hello(ack.to_proto()),
     };
     proto::Response { kind: Some(kind) }
 }
@@ -434,6 +438,7 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
             check(found.records.len() <= RECORDS_MAX_PER_ANSWER, "records")?;
             Response::Records(found.records.into_iter().map(FarmerRecord::from_proto).collect::<Result<_, _>>()?)
         }
+        Answer::Hello(ack) => Response::Hello(HelloAck::from_proto(ack)?),
         Answer::Renew(renewed) => {
             check(renewed.chunks.len() <= LEASES_MAX_PER_REQUEST, "chunks")?;
             Response::Renewed(renewed.chunks)

@@ -89,7 +89,12 @@ impl Driver {
             return;
         }
         let now = Instant::now();
-        if self.is_connected(&node) {
+        let is_connected = self.is_connected(&node);
+        let why_down = self.book.get(&node).and_then(|entry| entry.why_down(now));
+        if let Some(reason) = why_down.filter(|_| !self.dials.pending.contains_key(&node)) {
+            return outgoing.fail(NetworkError::Unreachable { node, reason: reason.to_owned() });
+        }
+        if is_connected {
             if let Some(outgoing) = self.wait_for_punch(outgoing, now) {
                 self.send(outgoing);
             }
@@ -97,9 +102,6 @@ impl Driver {
         }
         if let Some(dial) = self.dials.pending.get_mut(&node) {
             return dial.waiting.push(outgoing); // bounded: the window lets 64 of them through
-        }
-        if let Some(reason) = self.book.get(&node).and_then(|entry| entry.why_down(now)) {
-            return outgoing.fail(NetworkError::Unreachable { node, reason: reason.to_owned() });
         }
         let dial = Dial {
             stage: Stage::Known,
@@ -211,7 +213,7 @@ impl Driver {
         }
         let way = if endpoint.is_relayed() { Way::Circuit } else { address::way(&remote).unwrap_or(Way::Tcp) };
         let link_remote = remote.clone();
-        entry.connected(Link { id, dialled, way, since: now, remote }, now);
+        entry.connected(Link { id, dialled, way, since: now, remote, identified: false }, now);
         self.nat.evidence.met(&link_remote);
         self.reach_changed();
         self.send_waiting(node);
@@ -264,11 +266,12 @@ impl Driver {
             let _gone_already = self.swarm.disconnect_peer_id(peer_id);
             return;
         }
-        if self.swarm.behaviour().doorman.farewell(connection_id).is_some() {
+        if self.swarm.behaviour().doorman.farewell(connection_id).is_some() || self.hellos.is_refused(&node) {
             return; // it is only here to be told
         }
         let Some(entry) = self.book.get_mut(&node) else { return };
-        let Some(link) = entry.links.iter().find(|link| link.id == connection_id) else { return };
+        let Some(link) = entry.links.iter_mut().find(|link| link.id == connection_id) else { return };
+        let is_to_greet = link.dialled && !std::mem::replace(&mut link.identified, true);
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
         let server = info.protocols.contains(&self.names.kad);
@@ -285,6 +288,9 @@ impl Driver {
         }
         if is_new_point {
             self.on_rendezvous_point(peer_id);
+        }
+        if is_to_greet {
+            self.say_hello(node);
         }
         self.ask_when_settled(Instant::now());
     }

@@ -68,7 +68,7 @@ pub(super) struct Calls {
 
 /// Requests of others that are being handled or answered.
 pub(super) struct Serving {
-    handler: Arc<dyn Handler>,
+    pub(super) handler: Arc<dyn Handler>,
     answers: Arc<Semaphore>,
     patience: Duration,
     meters: Arc<Meters>,
@@ -179,6 +179,9 @@ impl Driver {
     }
 
     fn on_answer(&mut self, id: OutboundRequestId, answer: Answer) {
+        if let Some(node) = self.hellos.asked.remove(&id) {
+            return self.on_hello_answered(node, answer);
+        }
         let Some(outgoing) = self.calls.in_flight.remove(&id) else { return };
         match answer {
             Answer::Received(response) => outgoing.finish(Ok(response)),
@@ -187,6 +190,9 @@ impl Driver {
     }
 
     fn on_call_failed(&mut self, id: OutboundRequestId, error: &OutboundFailure) {
+        if let Some(node) = self.hellos.asked.remove(&id) {
+            return self.on_hello_failed(node, error);
+        }
         let Some(mut outgoing) = self.calls.in_flight.remove(&id) else { return };
         let node = outgoing.to;
         tracing::debug!(%node, %error, "a request failed");
@@ -234,6 +240,12 @@ impl Driver {
             tracing::info!(%from, "a node that does not listen is shut out for a while");
             let _gone_already = self.swarm.disconnect_peer_id(peer);
             return;
+        }
+        if verdict == Verdict::Serve
+            && let Request::Hello(hello) = &request
+        {
+            let answer = self.on_hello(from, link, hello);
+            return self.answer(channel, Answer::Outgoing(Frame::from(&answer)));
         }
         if verdict == Verdict::Serve
             && let Some(refusal) = self.refusal(from, link, Kind::of(&request))

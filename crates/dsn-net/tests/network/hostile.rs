@@ -24,7 +24,7 @@ use crate::{
 
 const SILENCE: Duration = Duration::from_millis(400);
 
-fn flat(frame: &Frame) -> Vec<u8> {
+pub(crate) fn flat(frame: &Frame) -> Vec<u8> {
     let bodies = frame.bodies.iter().flat_map(|body| body.iter().copied());
     frame.length.into_iter().chain(frame.header.iter().copied()).chain(bodies).collect()
 }

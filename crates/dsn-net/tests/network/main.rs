@@ -3,6 +3,7 @@
 
 mod find;
 mod firewall;
+mod hello;
 mod hostile;
 mod intruder;
 mod members;

@@ -116,6 +116,10 @@ impl Stranger {
         Self { swarm }
     }
 
+    pub(crate) fn id(&self) -> NodeId {
+        self.swarm.local_peer_id().to_string().parse().unwrap()
+    }
+
     pub(crate) fn meet(&mut self, node: &Node) -> PeerId {
         let address: Multiaddr = node.listen_addrs().remove(0).parse().unwrap();
         let peer = node.listen_addrs()[0].rsplit('/').next().unwrap().parse().unwrap();

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
     hash::ChunkId,
+    hello::Profile,
     identity::Identity,
     index_set::IndexSet,
     node_id::NodeId,
@@ -31,6 +32,8 @@ pub(crate) struct Shelf {
     pub(crate) pieces: Mutex<BTreeMap<u8, Bytes>>,
     pub(crate) refuses: Option<Refusal>,
     pub(crate) delay: Duration,
+    /// What it says of itself; nothing but that it is a client when none.
+    pub(crate) profile: Mutex<Option<Profile>>,
     pub(crate) admitted: AtomicUsize,
     pub(crate) handled: AtomicUsize,
     pub(crate) at_once: AtomicUsize,
@@ -42,6 +45,10 @@ impl Handler for Shelf {
     fn admit(&self, _parts: &[StoreHeader]) -> Result<(), Refusal> {
         self.admitted.fetch_add(1, Ordering::SeqCst);
         self.refuses.map_or(Ok(()), Err)
+    }
+
+    fn profile(&self) -> Profile {
+        self.profile.lock().unwrap().clone().unwrap_or_else(Profile::client)
     }
 
     async fn handle(&self, _from: NodeId, request: Request) -> Response {
