@@ -1,6 +1,6 @@
 //! `dsn peers`: the nodes that the farmer in this folder knows; without one, those that a new node finds.
 
-use dsn_cli::{Exit, Failure, print_line, size::human_bytes};
+use dsn_cli::{Exit, Failure, human_bytes, print_line};
 use dsn_core::{
     hello::Acquaintance,
     ports::{KnownNode, Network},
