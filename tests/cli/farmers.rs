@@ -128,6 +128,25 @@ fn a_farmer_whose_bootstrap_addresses_are_down_warns_and_finds_them_later() {
 }
 
 #[test]
+fn dsn_peers_tells_who_the_others_are_and_what_room_they_have() {
+    let network = TestNetwork::start(3);
+    let dir = &network.farmers[0].dir;
+    let peers = || -> Vec<Value> {
+        let done = output(dsn(dir).args(["peers", "--json"]));
+        assert!(done.status.success(), "{}", shown(&done));
+        done.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    };
+    let is_known = |peer: &Value| peer["role"] == "farmer" && peer["protocol_version"] == 1 && peer["domain"] == "";
+    let has_room = |peer: &Value| peer["free_bytes"].as_u64().is_some_and(u64::is_power_of_two);
+    until("both others are known", || {
+        peers().iter().filter(|peer| is_known(peer) && has_room(peer) && peer["leaving"] == false).count() == 2
+    });
+    let table = output(dsn(dir).arg("peers"));
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(text.contains("ROLE") && text.matches("farmer v1 over ").count() == 2, "{}", shown(&table));
+}
+
+#[test]
 fn a_command_that_all_addresses_refuse_says_so_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let cid = "bafib4ihzwadxh5lhuz5u377bawdntumdtuzjf4guitv2jshgiv4fogdr2a";
