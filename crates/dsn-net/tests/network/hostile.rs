@@ -29,7 +29,7 @@ pub(crate) fn flat(frame: &Frame) -> Vec<u8> {
     frame.length.into_iter().chain(frame.header.iter().copied()).chain(bodies).collect()
 }
 
-fn refusal(bytes: &[u8]) -> Option<Refusal> {
+pub(crate) fn refusal(bytes: &[u8]) -> Option<Refusal> {
     match ResponseHead::decode(&Bytes::copy_from_slice(bytes.get(4..)?)).ok()? {
         ResponseHead::Complete(Response::Refused(refusal)) => Some(refusal),
         _ => None,

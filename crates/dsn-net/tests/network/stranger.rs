@@ -121,8 +121,13 @@ impl Stranger {
     }
 
     pub(crate) fn meet(&mut self, node: &Node) -> PeerId {
-        let address: Multiaddr = node.listen_addrs().remove(0).parse().unwrap();
-        let peer = node.listen_addrs()[0].rsplit('/').next().unwrap().parse().unwrap();
+        self.reach(&node.listen_addrs()[0])
+    }
+
+    /// By an address that ends with the node's id.
+    pub(crate) fn reach(&mut self, address: &str) -> PeerId {
+        let peer = address.rsplit('/').next().unwrap().parse().unwrap();
+        let address: Multiaddr = address.parse().unwrap();
         self.swarm.dial(DialOpts::peer_id(peer).addresses(vec![address]).build()).unwrap();
         peer
     }
