@@ -27,8 +27,8 @@ const SHORT_REST: Duration = Duration::from_secs(1);
 const SHORT_RESTS: u32 = 20;
 const _: () = assert!(SHORT_REST.as_secs() * SHORT_RESTS as u64 > REST.as_secs());
 
-/// Rounds after which the nearest servers are looked up again: a few minutes.
-const LOOK_UP_EVERY: u32 = 20;
+/// Rounds after which the nearest servers are looked up again: a quarter of an hour. One that is gone is replaced at once.
+const LOOK_UP_EVERY: u32 = 60;
 
 /// Seconds for which a twin that was seen is a problem worth telling.
 const TOLD_SECS: u64 = 24 * 3600;

@@ -18,7 +18,7 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// And ends here, so that a network that comes back is found within half a minute.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// With somebody there: look-ups that keep the routing table true, and missing bootstrap nodes dialled.
-const REFRESH: Duration = Duration::from_secs(300);
+const REFRESH: Duration = Duration::from_secs(900);
 /// Bootstrap nodes are waited for no longer than this once one is there.
 const SETTLING_MAX: Duration = Duration::from_secs(1);
 /// Remembered servers dialled in one round.
