@@ -58,7 +58,10 @@ pub(crate) fn net(error: &NetError) -> Failure {
 
 /// Of `dsn put`.
 pub(crate) fn put(error: &PutError) -> Failure {
-    let of = |exit| left_outside(error).unwrap_or_else(|| Failure::of(exit, error));
+    if let Some(failure) = left_outside(error) {
+        return failure;
+    }
+    let of = |exit| Failure::of(exit, error);
     match error {
         PutError::Input(input) => self::input(input),
         PutError::TooLong(_) => of(Exit::Usage),

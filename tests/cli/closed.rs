@@ -85,8 +85,10 @@ fn a_closed_network_from_its_first_invitation_to_a_revocation() {
 
     let address = third.status()["listen"][0].as_str().unwrap().to_owned();
     for name in [network.as_str(), "club", "main"] {
-        let done = run_at(&address, &outsider, &["--network", name, "get", cid, "-o", "-"]);
-        refused(&done, 6, "hint: this network is closed: ask the founder of the network for an invitation");
+        for command in [&["get", cid, "-o", "-"][..], &["put", original.to_str().unwrap()]] {
+            let done = run_at(&address, &outsider, &[&["--network", name], command].concat());
+            refused(&done, 6, "hint: this network is closed: ask the founder of the network for an invitation");
+        }
     }
 
     let members = run(&anna, &["network", "members", "--json"]);
