@@ -1,8 +1,9 @@
 //! From which port a node dials. From the one it listens on, so that a gateway keeps one door open for both directions and
-//! others see the address to dial; but not on the same machine or LAN, where two nodes that dial each other at once would
+//! others see the address to dial; but not on the same machine, LAN or subnet, which no gateway is in front of, where two nodes that dial each other at once would
 //! meet half-way, and a port whose last connection has just ended cannot be dialled from again.
 
 use std::{
+    collections::HashSet,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -12,16 +13,18 @@ use libp2p::{
     core::transport::{DialOpts, ListenerId, PortUse, TransportError, TransportEvent},
 };
 
-use crate::address;
+use crate::address::{self, Subnet};
 
-/// Dials local addresses from a port of their own.
+/// Dials addresses nearby from a port of their own.
 pub(super) struct OwnPortNearby<T> {
     inner: T,
+    /// Those of the addresses listened on: one an interface.
+    subnets: HashSet<Subnet>,
 }
 
 impl<T> OwnPortNearby<T> {
     pub(super) fn new(inner: T) -> Self {
-        Self { inner }
+        Self { inner, subnets: HashSet::new() }
     }
 }
 
@@ -40,7 +43,9 @@ impl<T: Transport + Unpin> Transport for OwnPortNearby<T> {
     }
 
     fn dial(&mut self, address: Multiaddr, options: DialOpts) -> Result<Self::Dial, TransportError<Self::Error>> {
-        let port_use = if address::is_local(&address) { PortUse::New } else { options.port_use };
+        let nearby =
+            address::is_local(&address) || address::subnet(&address).is_some_and(|of| self.subnets.contains(&of));
+        let port_use = if nearby { PortUse::New } else { options.port_use };
         self.inner.dial(address, DialOpts { port_use, ..options })
     }
 
@@ -48,6 +53,10 @@ impl<T: Transport + Unpin> Transport for OwnPortNearby<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, Self::Error>> {
-        Pin::new(&mut self.inner).poll(cx)
+        let event = Pin::new(&mut self.inner).poll(cx);
+        if let Poll::Ready(TransportEvent::NewAddress { listen_addr, .. }) = &event {
+            self.subnets.extend(address::subnet(listen_addr));
+        }
+        event
     }
 }
