@@ -10,9 +10,9 @@ use std::{
 use dsn_core::{
     node_id::NodeId,
     placement::{Candidate, FailureDomain},
-    ports::NetworkError,
-    record::{FarmerRecord, RecordBody, Role},
-    rpc::{FarmerInfo, RecordQuery, Request, Response},
+    ports::{NetworkError, newest_words, registered_with},
+    record::{RecordBody, Role},
+    rpc::{FarmerInfo, Request, Response},
 };
 use futures::{StreamExt, stream};
 
@@ -26,9 +26,6 @@ const ASKED_AT_ONCE: usize = 64;
 
 /// A farmer that takes longer than this to say who it is gets no pieces of this put.
 const INFO_WAIT: Duration = Duration::from_secs(5);
-
-/// Farmers behind gateways that one put knows; servers could name any number.
-const HIDDEN_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -156,35 +153,14 @@ impl Client {
 
     /// Nodes that no look-up finds and that have registered with these servers, introduced to the network.
     async fn registered_with(&self, servers: Vec<NodeId>, known: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        let pages = stream::iter(servers).map(|server| self.records_at(server)).buffer_unordered(ASKED_AT_ONCE);
-        let records: Vec<Vec<FarmerRecord>> = pages.collect().await;
-        let mut newest: BTreeMap<NodeId, RecordBody> = BTreeMap::new();
-        for record in records.into_iter().flatten().filter(|record| !known.contains(&record.body().node)) {
-            let node = record.body().node;
-            let is_newer = newest.get(&node).is_none_or(|kept| kept.seq < record.body().seq);
-            if is_newer && newest.len() < HIDDEN_MAX {
-                newest.extend(record.verify(&self.parts.network_name, node).ok().map(|body| (node, body)));
-            }
-        }
+        let (network, name) = (self.network(), &self.parts.network_name);
+        let asked = stream::iter(servers).map(|server| registered_with(network, name, server));
+        let words: Vec<Vec<RecordBody>> = asked.buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let newest = newest_words(words.into_iter().flatten().filter(|body| !known.contains(&body.node)));
         for (node, body) in &newest {
             self.network().introduce(*node, body.addresses.clone()).await;
         }
         newest.into_keys().collect()
-    }
-
-    /// All records that a server keeps, page by page.
-    async fn records_at(&self, server: NodeId) -> Vec<FarmerRecord> {
-        let (mut records, mut last) = (Vec::new(), None);
-        while records.len() < HIDDEN_MAX {
-            let request = Request::Records(RecordQuery::After(last));
-            let Ok(Response::Records(page)) = self.network().request(server, request).await else { break };
-            let Some(node) = page.last().map(|record| record.body().node).filter(|node| Some(*node) > last) else {
-                break; // the end, or a server that goes round in circles
-            };
-            last = Some(node);
-            records.extend(page);
-        }
-        records
     }
 
     /// A node's own word of itself.

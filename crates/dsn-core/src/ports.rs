@@ -11,6 +11,9 @@ mod upkeep;
 pub use compute::{Compute, ComputeJob, InlineCompute, compute};
 pub use environment::Environment;
 pub use guard::{Guard, Open};
-pub use network::{Handler, KnownNode, Network, NetworkError, NoService, PeerEvidence, Snapshot};
+pub use network::{
+    Handler, KnownNode, Network, NetworkError, NoService, PeerEvidence, REGISTERED_MAX, Snapshot, newest_words,
+    registered_with,
+};
 pub use piece_store::{BoundChunks, ChunkHoldings, NewPiece, PieceStore, PutBatch, Space, StoreError, StoredChunk};
 pub use upkeep::{CollectStep, Collected, StoreMark, Upkeep};

@@ -34,6 +34,7 @@ pub(crate) use self::{
 };
 use crate::{
     address,
+    caps::Meters,
     club::Club,
     codec::Codec,
     crawl::LOOK_UP_RESULTS,
@@ -114,11 +115,14 @@ pub(crate) fn build(
     options: &NetOptions,
     handler: Arc<dyn Handler>,
     club: Option<Arc<Club>>,
+    meters: &Arc<Meters>,
 ) -> Result<Swarm<Gate>, NetError> {
     let keys = keypair(&options.identity);
     let (transport, circuits) = transport::build(&keys, options, club.clone())?;
+    let (meters, silence) = (Arc::clone(meters), options.waits.silence);
+    let codec = Codec { handler, incoming: budget(options.room.incoming), meters, silence };
     let gate = Gate {
-        protocols: protocols(options, handler, circuits),
+        protocols: protocols(options, codec, circuits),
         candidates: HashSet::new(),
         subnets: Subnets::default(),
         manners: Manners::default(),
@@ -129,11 +133,10 @@ pub(crate) fn build(
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
 }
 
-fn protocols(options: &NetOptions, handler: Arc<dyn Handler>, circuits: relay::client::Behaviour) -> Protocols {
+fn protocols(options: &NetOptions, codec: Codec, circuits: relay::client::Behaviour) -> Protocols {
     let names = Names::new(&options.network);
     let keys = keypair(&options.identity);
     let local = keys.public().to_peer_id();
-    let codec = Codec { handler, incoming: budget(options.room.incoming), silence: options.waits.silence };
     let rpc = request_response::Config::default()
         .with_request_timeout(options.waits.bulk)
         .with_max_concurrent_streams(STREAMS_MAX_PER_CONNECTION);

@@ -1,10 +1,12 @@
-//! How many bytes of pieces go out and come in a second: a cap, which may depend on the time of day. What exceeds it waits;
-//! nothing is refused for it. Small messages are not counted, so that a farmer at its cap still answers.
+//! How many bytes of pieces go out and come in a second: a cap, which may depend on the time of day. What exceeds it waits,
+//! as long as its asker would. Small messages are not counted, so that a farmer at its cap still answers.
 
 use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
+
+use crate::clock;
 
 /// A second's worth may go at once after a rest.
 const BURST: Duration = Duration::from_secs(1);
@@ -49,37 +51,72 @@ pub(crate) struct Meters {
     pub(crate) down: Meter,
 }
 
+impl Meters {
+    /// Meters at which nothing waits longer than `patience`; a piece at the least cap has to fit into it.
+    pub(crate) fn new(up: &Cap, down: &Cap, patience: Duration) -> Self {
+        Self { up: Meter::new(up.clone(), patience), down: Meter::new(down.clone(), patience) }
+    }
+}
+
 /// A cap at work.
 #[derive(Debug)]
 pub(crate) struct Meter {
     cap: Cap,
+    patience: Duration,
     /// When all that was let through so far has gone at the cap's rate.
     gone: Mutex<Instant>,
 }
 
 impl Meter {
-    pub(crate) fn new(cap: Cap) -> Self {
-        Self { cap, gone: Mutex::new(Instant::now()) }
+    fn new(cap: Cap, patience: Duration) -> Self {
+        Self { cap, patience, gone: Mutex::new(Instant::now()) }
     }
 
-    /// Waits until so many bytes may go. Dropping the future counts them all the same.
-    pub(crate) async fn take(&self, bytes: usize) {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let wait = self.book(bytes, unix, Instant::now());
+    /// Waits until so many bytes may go, and tells whether they may: when that would take longer than its patience, it tells
+    /// so at once and counts nothing, or who gives up would keep the line from those who wait. Dropping the future counts
+    /// the bytes all the same.
+    #[must_use]
+    pub(crate) async fn take(&self, bytes: usize) -> bool {
+        let Some(wait) = self.book(bytes, clock::unix_secs(), Instant::now()) else { return false };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        true
     }
 
-    /// Counts the bytes, and says how long they have to wait.
-    fn book(&self, bytes: usize, unix_secs: u64, now: Instant) -> Duration {
-        let Some(rate) = self.cap.at(unix_secs).filter(|_| bytes > 0) else { return Duration::ZERO };
-        let nanos = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000_000) / u128::from(rate.max(1));
-        let takes = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts fewer bytes: so many of those taken did not come.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        let takes = self.takes(bytes, clock::unix_secs());
+        let mut gone = self.gone();
+        *gone = gone.checked_sub(takes).unwrap_or(*gone);
+    }
+
+    /// Counts the bytes and says how long they have to wait, unless that is too long.
+    fn book(&self, bytes: usize, unix_secs: u64, now: Instant) -> Option<Duration> {
+        let takes = self.takes(bytes, unix_secs);
+        if takes.is_zero() {
+            return Some(Duration::ZERO);
+        }
+        let mut gone = self.gone();
         let begin = (*gone).max(now.checked_sub(BURST).unwrap_or(now));
-        *gone = begin.checked_add(takes).unwrap_or(begin);
-        gone.saturating_duration_since(now)
+        let end = begin.checked_add(takes)?;
+        let wait = end.saturating_duration_since(now);
+        if wait > self.patience {
+            return None;
+        }
+        *gone = end;
+        Some(wait)
+    }
+
+    /// How long so many bytes take at the cap of now.
+    fn takes(&self, bytes: usize, unix_secs: u64) -> Duration {
+        let Some(rate) = self.cap.at(unix_secs) else { return Duration::ZERO };
+        let nanos = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000_000) / u128::from(rate.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Instant> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,15 +139,33 @@ mod tests {
         assert_eq!(Cap::default().at(5), None);
     }
 
+    fn meter(bytes_per_sec: Option<u64>, patience_secs: u64) -> Meter {
+        Meter::new(Cap { spans: Vec::new(), otherwise: bytes_per_sec }, Duration::from_secs(patience_secs))
+    }
+
     #[test]
     fn what_exceeds_the_cap_waits_its_turn() {
-        let meter = Meter::new(Cap { spans: Vec::new(), otherwise: Some(1000) });
+        let meter = meter(Some(1000), 60);
         let now = Instant::now() + Duration::from_secs(10);
-        assert_eq!(meter.book(1000, 0, now), Duration::ZERO, "a second's worth at once");
-        assert_eq!(meter.book(500, 0, now), Duration::from_millis(500));
-        assert_eq!(meter.book(1000, 0, now), Duration::from_millis(1500), "behind the one before");
-        assert_eq!(meter.book(1000, 0, now + Duration::from_secs(1)), Duration::from_millis(1500));
-        let open = Meter::new(Cap::default());
-        assert_eq!(open.book(usize::MAX, 0, now), Duration::ZERO);
+        let book = |bytes, now| meter.book(bytes, 0, now).map(|wait| wait.as_millis());
+        assert_eq!(book(1000, now), Some(0), "a second's worth at once");
+        assert_eq!(book(500, now), Some(500));
+        assert_eq!(book(1000, now), Some(1500), "behind the one before");
+        assert_eq!(book(1000, now + Duration::from_secs(1)), Some(1500));
+        meter.give_back(1000);
+        assert_eq!(book(1000, now + Duration::from_secs(1)), Some(1500), "as if the one before had not been");
+    }
+
+    #[test]
+    fn without_a_cap_nothing_waits() {
+        assert_eq!(meter(None, 0).book(usize::MAX, 0, Instant::now()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_would_wait_too_long_is_told_at_once_and_keeps_nobody_waiting() {
+        let (meter, now) = (meter(Some(1000), 2), Instant::now() + Duration::from_secs(10));
+        let waits: Vec<_> = (0..5).map(|_| meter.book(1000, 0, now).map(|wait| wait.as_secs())).collect();
+        assert_eq!(waits, [Some(0), Some(1), Some(2), None, None]);
+        assert_eq!(meter.book(500, 0, now + Duration::from_secs(1)), Some(Duration::from_millis(1500)));
     }
 }

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use dsn_core::{
@@ -16,6 +16,8 @@ use dsn_core::{
     node_id::NodeId,
 };
 use tokio::sync::watch;
+
+use crate::clock::unix_secs;
 
 /// Nodes that were let in and are remembered at once: more than a node has connections, so that only a flood of handshakes
 /// of one member meets it.
@@ -39,10 +41,6 @@ struct Inside {
     at: Instant,
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 /// Nothing that is done under these locks can panic half-way.
 fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,12 +55,12 @@ impl Club {
     /// What this node shows of itself, and the number of its list.
     pub(crate) fn own(&self) -> (Credentials, u64) {
         let membership = locked(&self.membership);
-        (membership.credentials(self.local, now()), membership.seq())
+        (membership.credentials(self.local, unix_secs()), membership.seq())
     }
 
     /// Lets a node in that has shown this. `node` is who it has proved to be.
     pub(crate) fn admit(&self, node: NodeId, shown: Credentials) -> Result<(), Refused> {
-        let admitted = locked(&self.membership).admit(node, shown, now())?;
+        let admitted = locked(&self.membership).admit(node, shown, unix_secs())?;
         let mut inside = locked(&self.inside);
         if inside.len() >= INSIDE_MAX && !inside.contains_key(&node) {
             tracing::warn!(%node, label = admitted.label, "too many nodes at once of members");
@@ -77,12 +75,12 @@ impl Club {
     pub(crate) fn check(&self, node: &NodeId) -> Result<(), Refused> {
         let membership = locked(&self.membership);
         let inside = locked(&self.inside);
-        inside.get(node).ok_or(Refused::NoCredentials)?.admitted.check(membership.revocations(), now())
+        inside.get(node).ok_or(Refused::NoCredentials)?.admitted.check(membership.revocations(), unix_secs())
     }
 
     /// The nodes that have to go, and why. Those that are not `connected` are forgotten after a while.
     pub(crate) fn sort_out(&self, connected: impl Fn(&NodeId) -> bool) -> Vec<(NodeId, Refused)> {
-        let (membership, now) = (locked(&self.membership), now());
+        let (membership, now) = (locked(&self.membership), unix_secs());
         let mut inside = locked(&self.inside);
         inside.retain(|node, entry| connected(node) || entry.at.elapsed() < ARRIVAL);
         let why = |entry: &Inside| entry.admitted.check(membership.revocations(), now).err();

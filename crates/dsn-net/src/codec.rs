@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::window::permits;
+use crate::{caps::Meters, window::permits};
 
 /// A peer must keep this pace after its first silence; 1 MiB may take 74 s. Slower than any line worth storing on.
 pub(crate) const FLOOR_BYTES_PER_SEC: u64 = 16 * 1024;
@@ -70,7 +70,9 @@ pub(crate) struct Codec {
     pub(crate) handler: Arc<dyn Handler>,
     /// Bodies of store requests being received or handled.
     pub(crate) incoming: Arc<Semaphore>,
-    /// How long a stream may be silent before its first byte.
+    /// The cap of this node's line.
+    pub(crate) meters: Arc<Meters>,
+    /// How long a stream may be silent before its first byte, and a sender waits for room in memory.
     pub(crate) silence: Duration,
 }
 
@@ -157,8 +159,8 @@ impl Codec {
         let bytes = bodies_len(parts.iter().map(|part| part.len));
         let room = Arc::clone(&self.incoming).acquire_many_owned(permits(bytes));
         match timeout(self.silence, room).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) | Err(_) => Err(Refusal::Busy { delay_ms: BUSY_DELAY_MS }),
+            Ok(Ok(room)) if self.meters.down.take(bytes).await => Ok(room),
+            Ok(_) | Err(_) => Err(Refusal::Busy { delay_ms: BUSY_DELAY_MS }),
         }
     }
 

@@ -39,7 +39,7 @@ use crate::{
     address,
     behaviour::{self, Gate, Names, ProtocolsEvent},
     book::Book,
-    caps::{Meter, Meters},
+    caps::Meters,
     club::Club,
     error::NetError,
     options::{NetOptions, Waits},
@@ -179,8 +179,8 @@ impl Driver {
     fn new(options: &NetOptions, handler: Arc<dyn Handler>, inbox: mpsc::Receiver<Command>) -> Result<Self, NetError> {
         let local = options.identity.node_id();
         let dials = peers::Dials::new(options)?;
-        let meters =
-            Arc::new(Meters { up: Meter::new(options.upload.clone()), down: Meter::new(options.download.clone()) });
+        let patience = options.waits.bulk / 2; // the other half is for the way
+        let meters = Arc::new(Meters::new(&options.upload, &options.download, patience));
         let reach = watch::Sender::new(Evidence::default().reach(&local));
         let club = options.membership.clone().map(|membership| Arc::new(Club::new(local, membership)));
         let shared =
@@ -192,7 +192,7 @@ impl Driver {
             network: options.network.clone(),
             guard: Arc::clone(&options.guard),
             names: Names::new(&options.network),
-            swarm: behaviour::build(options, Arc::clone(&handler), club.clone())?,
+            swarm: behaviour::build(options, Arc::clone(&handler), club.clone(), &meters)?,
             inbox,
             shared: Arc::new(shared),
             silent_listeners: HashMap::new(),

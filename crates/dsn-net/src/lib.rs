@@ -31,6 +31,7 @@ mod admission;
 mod behaviour;
 mod book;
 mod caps;
+mod clock;
 mod club;
 mod codec;
 mod crawl;

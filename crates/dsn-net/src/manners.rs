@@ -27,6 +27,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Nodes whose rate is known; when there are more, those that were quiet are forgotten.
 const NODES_MAX: usize = 4096;
 
+/// Bytes of pieces of one node in a second, on average, in KiB, each way: more than a 1-Gbit/s line carries.
+const KIB_PER_SEC: NonZeroU32 = NonZeroU32::new(256 * 1024).expect("not 0");
+/// And at once.
+const KIB_BURST: NonZeroU32 = NonZeroU32::new(512 * 1024).expect("not 0");
+
 /// What comes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -101,6 +106,26 @@ impl Manners {
     }
 }
 
+/// How many bytes of pieces each node sends and fetches.
+pub(crate) struct Portions(DefaultKeyedRateLimiter<NodeId>);
+
+impl Default for Portions {
+    fn default() -> Self {
+        Self(DefaultKeyedRateLimiter::keyed(Quota::per_second(KIB_PER_SEC).allow_burst(KIB_BURST)))
+    }
+}
+
+impl Portions {
+    /// Counts so many bytes, and tells whether they are within the node's portion; if not, nothing is counted.
+    pub(crate) fn take(&self, node: NodeId, bytes: usize) -> bool {
+        if self.0.len() > NODES_MAX {
+            self.0.retain_recent();
+        }
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        NonZeroU32::new(kib).is_none_or(|kib| matches!(self.0.check_key_n(&node, kib), Ok(Ok(()))))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +141,16 @@ mod tests {
         assert!(count(Verdict::TooMany) > 500 && count(Verdict::ShutOut) >= 1);
         assert!(manners.is_banned(&loud, now) && !manners.is_banned(&loud, now + BAN));
         assert_eq!(manners.request(quiet, now), Verdict::Serve);
+    }
+
+    #[test]
+    fn one_node_takes_only_its_portion_of_the_bytes() {
+        let (portions, hungry, modest) = (Portions::default(), NodeId([1; 32]), NodeId([2; 32]));
+        let taken = (0..4096).filter(|_| portions.take(hungry, 1 << 20)).count();
+        let burst = usize::try_from(KIB_BURST.get()).unwrap() / 1024;
+        assert!((burst..burst + 200).contains(&taken), "{taken} MiB at once");
+        assert!(portions.take(hungry, 0), "small messages always go");
+        assert!(portions.take(modest, 1 << 20));
     }
 
     #[test]

@@ -18,7 +18,10 @@ use dsn_core::{
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
-    rpc::{Refusal, Request, Response, StoreHeader, StorePart, frame::Frame},
+    rpc::{
+        Refusal, Request, Response, StoreHeader, StorePart,
+        frame::{Frame, bodies_len},
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -31,7 +34,7 @@ use crate::{
     error::NetError,
     options::{NetOptions, Waits},
     reach::Reach,
-    window::{Windows, cost},
+    window::{Windows, answer_bodies_max, cost},
 };
 
 /// Commands that wait for the driver. It only queues work, so a full channel means thousands of callers.
@@ -164,27 +167,35 @@ impl Node {
     }
 
     /// Sends a request where the node is known to be.
-    async fn request_once(&self, to: NodeId, request: Request) -> Result<Response, NetworkError> {
+    async fn request_once(&self, to: NodeId, request: &Request) -> Result<Response, NetworkError> {
         let bulk = matches!(request, Request::Store(_) | Request::Fetch(_));
         let after = if bulk { self.inner.waits.bulk } else { self.inner.waits.control };
         let late = NetworkError::Timeout { node: to, after };
         if to == self.inner.local {
-            return timeout(after, self.serve_myself(request)).await.map_err(|_| late);
+            return timeout(after, self.serve_myself(request.clone())).await.map_err(|_| late);
         }
-        let (expected, kind) = (Expected::of(&request), Kind::of(&request));
-        let frame = Frame::from(&request);
-        let lease = timeout(after, self.inner.windows.acquire(to, cost(&request, &frame)));
+        let (expected, kind) = (Expected::of(request), Kind::of(request));
+        let frame = Frame::from(request);
+        let lease = timeout(after, self.inner.windows.acquire(to, cost(request, &frame)));
         let lease = lease.await.map_err(|_| late.clone())?.map_err(|_| NetworkError::Stopped)?;
         let repeatable = !matches!(request, Request::Store(_));
-        drop(request);
         let meters = &self.inner.shared.meters;
-        meters.up.take(frame.bodies.iter().map(Bytes::len).sum()).await;
-        let sent = self.ask(|reply| Command::Request { to, kind, frame, lease, repeatable, bulk, reply });
-        let response = timeout(after, sent).await.map_err(|_| late)???;
-        if let Response::Fetched(parts) = &response {
-            meters.down.take(parts.iter().map(|part| part.bytes.len()).sum()).await;
+        let booked = answer_bodies_max(request);
+        if !meters.up.take(frame.bodies_len()).await || !meters.down.take(booked).await {
+            return Err(late);
         }
-        if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
+        let sent = self.ask(|reply| Command::Request { to, kind, frame, lease, repeatable, bulk, reply });
+        let answer = timeout(after, sent).await.map_err(|_| late).and_then(|answer| answer?);
+        let came = match &answer {
+            Ok(Response::Fetched(parts)) => bodies_len(parts.iter().map(|part| part.bytes.len())),
+            _ => 0,
+        };
+        meters.down.give_back(booked.saturating_sub(came));
+        answer.and_then(
+            |response| {
+                if expected.fits(&response) { Ok(response) } else { Err(NetworkError::BadAnswer { node: to }) }
+            },
+        )
     }
 
     /// A request to oneself goes to one's own handler, through the same door as a stranger's.
@@ -207,9 +218,10 @@ impl Network for Node {
     }
 
     async fn request(&self, to: NodeId, request: Request) -> Result<Response, NetworkError> {
-        let again = request.clone(); // pieces are counted references
-        match self.request_once(to, request).await {
-            Err(NetworkError::Unreachable { .. }) if self.find_hidden(to).await => self.request_once(to, again).await,
+        match self.request_once(to, &request).await {
+            Err(NetworkError::Unreachable { .. }) if self.find_hidden(to).await => {
+                self.request_once(to, &request).await
+            }
             answer => answer,
         }
     }

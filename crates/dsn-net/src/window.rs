@@ -42,11 +42,18 @@ pub(crate) fn budget(bytes: usize) -> Arc<Semaphore> {
 
 /// What a request counts: its own bytes or those of the answer expected, whichever is more.
 pub(crate) fn cost(request: &Request, frame: &Frame) -> u32 {
-    let answer = match request {
-        Request::Fetch(wants) => wants.iter().map(|want| want.indices.len() * PIECE_MAX_BYTES).sum(),
+    permits(answer_bodies_max(request).max(frame.len()))
+}
+
+/// The most bytes of pieces that the answer may have.
+pub(crate) fn answer_bodies_max(request: &Request) -> usize {
+    match request {
+        Request::Fetch(wants) => {
+            let pieces: usize = wants.iter().map(|want| want.indices.len()).sum();
+            BODIES_MAX_BYTES.min(pieces.saturating_mul(PIECE_MAX_BYTES))
+        }
         _ => 0,
-    };
-    permits(answer.max(frame.len()))
+    }
 }
 
 /// All windows of a node.

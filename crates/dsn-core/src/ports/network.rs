@@ -1,6 +1,9 @@
 //! The network: requests to nodes by id, and who there is. Our own protocol talks to nodes; Kademlia only finds them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,9 +12,14 @@ use thiserror::Error;
 use crate::{
     hello::{Acquaintance, Profile},
     membership::Refused,
+    network_name::NetworkName,
     node_id::{NodeId, Position, closest},
-    rpc::{Refusal, Request, Response, StoreHeader},
+    record::{RecordBody, Role},
+    rpc::{RecordQuery, Refusal, Request, Response, StoreHeader},
 };
+
+/// Farmers that no look-up finds and that one server may name; a liar could name any number.
+pub const REGISTERED_MAX: usize = 4096;
 
 /// Sends requests to other nodes and finds them.
 #[async_trait]
@@ -37,6 +45,38 @@ pub trait Network: Send + Sync + 'static {
 
     /// Nodes the adapter knows now, for people to look at.
     async fn known_nodes(&self) -> Result<Vec<KnownNode>, NetworkError>;
+}
+
+/// The farmers that have registered with a server since no look-up finds them, in their own signed words; at most
+/// [`REGISTERED_MAX`], fewer when the server stops answering.
+pub async fn registered_with(network: &dyn Network, name: &NetworkName, server: NodeId) -> Vec<RecordBody> {
+    let (mut farmers, mut last) = (Vec::new(), None);
+    while farmers.len() < REGISTERED_MAX {
+        let request = Request::Records(RecordQuery::After(last));
+        let Ok(Response::Records(page)) = network.request(server, request).await else { break };
+        let Some(node) = page.last().map(|record| record.body().node).filter(|node| Some(*node) > last) else {
+            break; // the end, or a server that goes round in circles
+        };
+        last = Some(node);
+        let signed = page.into_iter().filter_map(|record| {
+            let node = record.body().node;
+            record.verify(name, node).ok()
+        });
+        farmers.extend(signed.filter(|body| body.role == Role::Farmer));
+    }
+    farmers
+}
+
+/// The newest word of each farmer, of at most [`REGISTERED_MAX`].
+pub fn newest_words(words: impl IntoIterator<Item = RecordBody>) -> BTreeMap<NodeId, RecordBody> {
+    let mut newest: BTreeMap<NodeId, RecordBody> = BTreeMap::new();
+    for body in words {
+        let is_newer = newest.get(&body.node).is_none_or(|kept| kept.seq < body.seq);
+        if is_newer && (newest.len() < REGISTERED_MAX || newest.contains_key(&body.node)) {
+            newest.insert(body.node, body);
+        }
+    }
+    newest
 }
 
 /// Serves requests of other nodes.

@@ -75,7 +75,12 @@ pub fn bodies_len(lens: impl IntoIterator<Item = usize>) -> usize {
 impl Frame {
     /// All bytes of the message.
     pub fn len(&self) -> usize {
-        LENGTH_BYTES + self.header.len() + bodies_len(self.bodies.iter().map(Bytes::len))
+        LENGTH_BYTES + self.header.len() + self.bodies_len()
+    }
+
+    /// Bytes of its bodies.
+    pub fn bodies_len(&self) -> usize {
+        bodies_len(self.bodies.iter().map(Bytes::len))
     }
 
     /// Never: there is always a length prefix.

@@ -22,6 +22,7 @@ use proptest::prelude::*;
 use tokio::time::{Sleep, sleep};
 
 use super::*;
+use crate::Cap;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/dsn/test/rpc/1");
 const SILENCE: Duration = Duration::from_millis(150);
@@ -48,7 +49,9 @@ impl Handler for Door {
 fn codec(door: Door) -> (Codec, Arc<Door>) {
     let door = Arc::new(door);
     let handler = Arc::clone(&door) as Arc<dyn Handler>;
-    (Codec { handler, incoming: Arc::new(Semaphore::new(BUDGET_PERMITS)), silence: SILENCE }, door)
+    let uncapped = Cap::default();
+    let (incoming, meters) = (Arc::new(Semaphore::new(BUDGET_PERMITS)), Meters::new(&uncapped, &uncapped, SILENCE));
+    (Codec { handler, incoming, meters: Arc::new(meters), silence: SILENCE }, door)
 }
 
 fn piece(len: usize) -> Bytes {

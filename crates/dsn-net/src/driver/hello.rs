@@ -172,7 +172,7 @@ impl Driver {
 
     /// What this node says of itself now.
     fn profile(&self) -> Profile {
-        let mut profile = self.serving.handler.profile();
+        let mut profile = self.serving.handler().profile();
         let does = [
             (self.serves(), Capabilities::DHT),
             (self.hellos.relays && self.nat.evidence.is_public(), Capabilities::RELAY),

@@ -2,6 +2,8 @@
 //! their own. Not here: what the answers are (the handler), windows and time-outs (the handle and the codec).
 //! Invariant: at most [`TASKS_MAX`] requests of others, and the bytes of answers being made or sent stay within their budget.
 
+mod serve;
+
 use std::{
     collections::HashMap,
     io,
@@ -11,7 +13,6 @@ use std::{
 
 use dsn_core::{
     firewall::Kind,
-    limits::BODIES_MAX_BYTES,
     node_id::NodeId,
     ports::{Handler, NetworkError, PeerEvidence},
     rpc::{Refusal, Request, Response, frame::Frame, kind},
@@ -24,26 +25,25 @@ use libp2p::{
     swarm::ConnectionId,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, oneshot},
     task::{AbortHandle, Id, JoinError, JoinSet},
-    time::timeout,
 };
 
+use self::serve::Means;
+pub(super) use self::serve::Served;
 use super::Driver;
 use crate::{
     caps::Meters,
     codec::{Answer, BUSY_DELAY_MS, Call},
     identity::{node_id, peer_id},
-    manners::Verdict,
-    window::{CALLS_MAX_PER_NODE, Lease, budget, permits},
+    manners::{Portions, Verdict},
+    window::{CALLS_MAX_PER_NODE, Lease, budget},
 };
 
 /// Requests being handled or answered at once. Above it senders are told to come back.
 const TASKS_MAX: usize = 256;
 /// Of those, for one node: twice what an honest one has in flight, so that no single node takes all.
 const TASKS_MAX_PER_NODE: usize = 2 * CALLS_MAX_PER_NODE;
-/// Bytes of a locator with all the receipts it may have.
-const LOCATOR_MAX_BYTES: usize = 32 * 1024;
 
 const _: () = assert!(TASKS_MAX_PER_NODE <= TASKS_MAX / 2, "one node leaves room for others");
 
@@ -68,10 +68,7 @@ pub(super) struct Calls {
 
 /// Requests of others that are being handled or answered.
 pub(super) struct Serving {
-    pub(super) handler: Arc<dyn Handler>,
-    answers: Arc<Semaphore>,
-    patience: Duration,
-    meters: Arc<Meters>,
+    means: Arc<Means>,
     pub(super) tasks: JoinSet<Served>,
     /// Which request a task works on.
     working: HashMap<Id, InboundRequestId>,
@@ -86,14 +83,6 @@ struct Incoming {
     task: AbortHandle,
     /// The answer's share of the budget, until it has been sent.
     _room: Option<OwnedSemaphorePermit>,
-}
-
-/// An answer ready to go.
-pub(super) struct Served {
-    frame: Frame,
-    room: Option<OwnedSemaphorePermit>,
-    /// The request was not what it said it was; a late or repeated one is no such thing.
-    broke_rule: bool,
 }
 
 impl Outgoing {
@@ -120,16 +109,18 @@ impl Calls {
 
 impl Serving {
     pub(super) fn new(handler: Arc<dyn Handler>, answers: usize, patience: Duration, meters: Arc<Meters>) -> Self {
+        let (answers, portions) = (budget(answers), Portions::default());
         Self {
-            handler,
-            answers: budget(answers),
-            patience,
-            meters,
+            means: Arc::new(Means { handler, answers, patience, meters, portions }),
             tasks: JoinSet::new(),
             working: HashMap::new(),
             requests: HashMap::new(),
             per_node: HashMap::new(),
         }
+    }
+
+    pub(super) fn handler(&self) -> &dyn Handler {
+        &*self.means.handler
     }
 
     pub(super) fn in_flight_on(&self, link: ConnectionId) -> bool {
@@ -227,6 +218,12 @@ impl Driver {
         channel: ResponseChannel<Answer>,
     ) {
         let Some(from) = node_id(&peer) else { return };
+        let verdict = self.swarm.behaviour_mut().manners.request(from, Instant::now());
+        if verdict == Verdict::ShutOut {
+            tracing::info!(%from, "a node that does not listen is shut out for a while");
+            let _gone_already = self.swarm.disconnect_peer_id(peer);
+            return;
+        }
         let (request, room) = match call {
             Call::Received { request, room } => (request, room),
             Call::Refused(refusal) => {
@@ -235,12 +232,6 @@ impl Driver {
             }
             Call::Outgoing(_) => unreachable!("the codec reads received calls only"),
         };
-        let verdict = self.swarm.behaviour_mut().manners.request(from, Instant::now());
-        if verdict == Verdict::ShutOut {
-            tracing::info!(%from, "a node that does not listen is shut out for a while");
-            let _gone_already = self.swarm.disconnect_peer_id(peer);
-            return;
-        }
         if verdict == Verdict::Serve
             && let Request::Hello(hello) = &request
         {
@@ -258,11 +249,9 @@ impl Driver {
             return self.answer(channel, Answer::Outgoing(Frame::from(&busy)));
         }
         let serving = &mut self.serving;
-        let (handler, answers, patience) =
-            (Arc::clone(&serving.handler), Arc::clone(&serving.answers), serving.patience);
-        let meters = Arc::clone(&serving.meters);
+        let means = Arc::clone(&serving.means);
         let task = serving.tasks.spawn(async move {
-            let served = serve(&*handler, &answers, patience, &meters, from, request).await;
+            let served = means.serve(from, request).await;
             drop(room);
             served
         });
@@ -305,49 +294,4 @@ impl Driver {
         tracing::debug!(%error, "an answer was not sent");
         self.serving.finish(id);
     }
-}
-
-/// The most that a large answer can have; small ones need no leave.
-fn answer_max_bytes(request: &Request) -> Option<usize> {
-    match request {
-        Request::Fetch(_) => Some(BODIES_MAX_BYTES),
-        Request::Locate(ids) => Some(ids.len() * LOCATOR_MAX_BYTES),
-        _ => None,
-    }
-}
-
-/// Handles one request; an answer that carries pieces waits for its share of the budget first. Dropping the future gives
-/// the request up.
-async fn serve(
-    handler: &dyn Handler,
-    answers: &Arc<Semaphore>,
-    patience: Duration,
-    meters: &Meters,
-    from: NodeId,
-    request: Request,
-) -> Served {
-    let busy = || Served {
-        frame: Frame::from(&Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS })),
-        room: None,
-        broke_rule: false,
-    };
-    let mut room = None;
-    if let Some(bytes) = answer_max_bytes(&request) {
-        match timeout(patience, Arc::clone(answers).acquire_many_owned(permits(bytes))).await {
-            Ok(Ok(granted)) => room = Some(granted),
-            Ok(Err(_)) | Err(_) => return busy(),
-        }
-    }
-    if let Request::Store(parts) = &request {
-        meters.down.take(parts.iter().map(|part| part.bytes.len()).sum()).await;
-    }
-    let response = handler.handle(from, request).await;
-    let broke_rule = matches!(response, Response::Refused(Refusal::Malformed));
-    let frame = Frame::from(&response);
-    if let Some(room) = &mut room {
-        let needed = usize::try_from(permits(frame.len())).unwrap_or(usize::MAX);
-        drop(room.split(room.num_permits().saturating_sub(needed)));
-    }
-    meters.up.take(frame.bodies.iter().map(bytes::Bytes::len).sum()).await;
-    Served { frame, room, broke_rule }
 }

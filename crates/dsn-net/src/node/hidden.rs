@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use dsn_core::{
     limits::CUSTODIANS,
     node_id::NodeId,
-    ports::{Network, Snapshot},
-    record::{RecordBody, Role},
+    ports::{Network, Snapshot, newest_words, registered_with},
+    record::RecordBody,
     rpc::{RecordQuery, Request, Response},
 };
 
@@ -56,12 +56,12 @@ impl Unknown {
 impl Node {
     /// Asks the servers near a node's id where it is; tells whether that is known now.
     pub(super) async fn find_hidden(&self, node: NodeId) -> bool {
-        if !self.inner.unknown.is_worth_asking(node, Instant::now()) {
+        if self.is_not_hidden(&node) || !self.inner.unknown.is_worth_asking(node, Instant::now()) {
             return false;
         }
         let Ok(servers) = self.look_up(node.0).await else { return false };
         let asked = servers.into_iter().filter(|server| *server != node).map(|server| async move {
-            match self.request_once(server, Request::Records(RecordQuery::Of(vec![node]))).await {
+            match self.request_once(server, &Request::Records(RecordQuery::Of(vec![node]))).await {
                 Ok(Response::Records(records)) => records,
                 _ => Vec::new(),
             }
@@ -82,32 +82,33 @@ impl Node {
             return snapshot;
         }
         let now = Instant::now();
-        let known = self.inner.hidden.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.hidden().clone();
         if let Some((_, nodes)) = known.filter(|(until, _)| *until > now) {
             snapshot.nodes.extend(nodes);
             return snapshot;
         }
         let servers = snapshot.nodes.iter().filter(|node| **node != self.inner.local).take(WITNESSES);
-        let asked = servers.map(|server| self.registered_at(*server));
-        let records: Vec<RecordBody> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        let nodes: BTreeSet<NodeId> = records.iter().map(|body| body.node).collect();
-        for body in records.iter().filter(|body| body.node != self.inner.local) {
-            self.tell(body.node, &body.addresses).await;
+        let asked = servers.map(|server| registered_with(self, &self.inner.network, *server));
+        let words = futures::future::join_all(asked).await;
+        let mut newest = newest_words(words.into_iter().flatten());
+        newest.remove(&self.inner.local);
+        for (node, body) in &newest {
+            self.tell(*node, &body.addresses).await;
         }
-        *self.inner.hidden.lock().unwrap_or_else(PoisonError::into_inner) = Some((now + HIDDEN_FOR, nodes.clone()));
+        let nodes: BTreeSet<NodeId> = newest.into_keys().collect();
+        *self.hidden() = Some((now + HIDDEN_FOR, nodes.clone()));
         snapshot.nodes.extend(nodes);
         snapshot
     }
 
-    /// The farmers that have registered with a server, as far as one answer says.
-    async fn registered_at(&self, server: NodeId) -> Vec<RecordBody> {
-        let asked = self.request_once(server, Request::Records(RecordQuery::After(None))).await;
-        let Ok(Response::Records(records)) = asked else { return Vec::new() };
-        let signed = records.into_iter().filter_map(|record| {
-            let node = record.body().node;
-            record.verify(&self.inner.network, node).ok()
-        });
-        signed.filter(|body| body.role == Role::Farmer).collect()
+    /// Whether a node is known not to have registered with any server: in a small network, those who have are known.
+    fn is_not_hidden(&self, node: &NodeId) -> bool {
+        let now = Instant::now();
+        self.hidden().as_ref().is_some_and(|(until, nodes)| *until > now && !nodes.contains(node))
+    }
+
+    fn hidden(&self) -> MutexGuard<'_, Option<(Instant, BTreeSet<NodeId>)>> {
+        self.inner.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers where a node is.

@@ -79,6 +79,20 @@ async fn a_cap_slows_pieces_down_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_cap_would_keep_for_too_long_is_told_to_come_back() {
+    let mut capped = farmer(1, &[TCP]);
+    capped.upload = Cap { spans: Vec::new(), otherwise: Some(64 << 10) };
+    capped.waits.bulk = Duration::from_secs(8);
+    let (farmer, _) = start_with(capped, Shelf::default()).await;
+    let client = start(towards(&farmer, client(2))).await;
+    client.request(farmer.local_id(), store(0, piece(1 << 20))).await.unwrap();
+    let begin = Instant::now();
+    let answer = client.request(farmer.local_id(), fetch(0)).await.unwrap();
+    assert!(matches!(answer, Response::Refused(Refusal::Busy { .. })), "{answer:?}");
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_without_memory_lets_nobody_in() {
     let mut options = farmer(1, &[TCP]);
     options.room.process = 1;
