@@ -5,8 +5,8 @@
 //! The one that opens writes who it is, the other answers with who it is or why not, the first says whether that will do.
 //! Four bytes of length, big-endian, precede each. Not here: who is a member (`club`).
 //!
-//! Invariant: it ends in time, since the transport's time-out is around it; nothing is allocated before its length was checked; credentials are compared with the key
-//! that encryption has proved.
+//! Invariant: it ends in time, since the transport's time-out is around it; nothing is allocated before its length was
+//! checked; credentials are compared with the key that encryption has proved.
 
 use std::{
     future::poll_fn,

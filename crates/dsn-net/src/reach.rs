@@ -138,8 +138,7 @@ impl Evidence {
         self.reachability() == Reachability::Public
     }
 
-    /// Whether it should ask for another place, and whom not to ask. `patience` is over when nobody has confirmed an
-    /// address for long.
+    /// Whether it should ask for another place at a relay. `patience_over` when nobody has confirmed an address for long.
     pub(crate) fn wants_relay(&self, patience_over: bool) -> bool {
         let hidden = match self.reachability() {
             Reachability::Local | Reachability::Public => false,

@@ -12,7 +12,7 @@ use libp2p::{
     PeerId, Transport,
     core::{
         ConnectedPoint, Endpoint,
-        muxing::StreamMuxerBox,
+        muxing::{StreamMuxer, StreamMuxerBox},
         transport::{Boxed, OptionalTransport, timeout::TransportTimeout},
         upgrade::Version,
     },
@@ -38,9 +38,8 @@ pub(crate) fn build(
     let failed = |error: &dyn std::fmt::Display| NetError::Transport { reason: error.to_string() };
     let security = Security::new(keys).map_err(|error| failed(&error))?;
     let (circuits, circuit_client) = relay::client::new(keys.public().to_peer_id());
-    let muxed = |(peer, muxer), _| (peer, StreamMuxerBox::new(muxer));
     let circuits =
-        circuits.upgrade(Version::V1Lazy).authenticate(security.clone()).multiplex(yamux::Config::default()).map(muxed);
+        circuits.upgrade(Version::V1Lazy).authenticate(security.clone()).multiplex(yamux::Config::default()).map(boxed);
     let streams = || OwnPortNearby::new(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)));
     let psk = options.psk.clone();
     let is_bare = psk.is_none();
@@ -49,17 +48,14 @@ pub(crate) fn build(
         .upgrade(Version::V1Lazy)
         .authenticate(security.clone())
         .multiplex(yamux::Config::default())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        .map(boxed);
     let web = websocket::Config::new(dns(streams()).map_err(|error| failed(&error))?)
         .upgrade(Version::V1Lazy)
         .authenticate(security)
         .multiplex(yamux::Config::default())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        .map(boxed);
     let web = if is_bare { OptionalTransport::some(web) } else { OptionalTransport::none() };
-    let datagrams = || {
-        OwnPortNearby::new(quic::tokio::Transport::new(quic::Config::new(keys)))
-            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-    };
+    let datagrams = || OwnPortNearby::new(quic::tokio::Transport::new(quic::Config::new(keys))).map(boxed);
     let datagrams = if is_bare { OptionalTransport::some(datagrams()) } else { OptionalTransport::none() };
     let named = dns(datagrams.or_transport(direct).map(|either, _| either.into_inner())).map_err(|e| failed(&e))?;
     let all = circuits
@@ -69,6 +65,16 @@ pub(crate) fn build(
         .map(|either, _| either.into_inner())
         .and_then(move |connection, point| let_in(club, connection, point));
     Ok((TransportTimeout::new(all, options.waits.dial).boxed(), circuit_client))
+}
+
+/// Connections of all transports are one type from here on.
+fn boxed<M>((peer, muxer): (PeerId, M), _: ConnectedPoint) -> (PeerId, StreamMuxerBox)
+where
+    M: StreamMuxer + Send + 'static,
+    M::Substream: Send + 'static,
+    M::Error: Send + Sync + 'static,
+{
+    (peer, StreamMuxerBox::new(muxer))
 }
 
 /// The last step: in a closed network, both sides show that they are members.

@@ -10,7 +10,7 @@ use libp2p::{
 
 /// The protocol's name.
 pub(crate) const PROTOCOL: libp2p::StreamProtocol = rendezvous::PROTOCOL_NAME;
-/// Registrations that a point keeps: some 500 bytes each.
+/// Registrations that a point keeps.
 const REGISTRATIONS_MAX: usize = 4096;
 /// Of one node: it is in one network.
 const REGISTRATIONS_MAX_PER_NODE: usize = 2;

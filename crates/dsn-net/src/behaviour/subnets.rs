@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 
 use crate::address::{self, Subnet};
 
-/// Handshakes with strangers of one subnet in a second, on average: each costs some 0.3 ms of CPU.
+/// Handshakes with strangers of one subnet in a second, on average: each costs some 3 ms of CPU.
 const HANDSHAKES_PER_SEC: NonZeroU32 = NonZeroU32::new(50).expect("not 0");
 /// And at once: a whole devnet that starts.
 const HANDSHAKES_BURST: NonZeroU32 = NonZeroU32::new(512).expect("not 0");

@@ -3,7 +3,6 @@
 //! (`reach`, `driver/nat`).
 
 use std::{
-    collections::HashSet,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -30,7 +29,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 const CIRCUIT_MAX_BYTES: u64 = 1 << 30;
 /// How long a circuit lasts.
 const CIRCUIT_MAX: Duration = Duration::from_secs(3600);
-/// Circuits that a relay keeps at once: their buffers are some 100 KiB each.
+/// Circuits that a relay keeps at once.
 const CIRCUITS_MAX: usize = 128;
 /// Of these, for one node.
 const CIRCUITS_MAX_PER_NODE: usize = 16;
@@ -92,7 +91,8 @@ fn relay_for_others(local: PeerId, guard: &Arc<dyn Guard>) -> relay::Behaviour {
 #[derive(Default)]
 pub(crate) struct DialBacks {
     inner: autonat::v2::server::Behaviour,
-    ordered: HashSet<ConnectionId>,
+    /// The dial-back that was ordered last: the swarm asks about it before anything else.
+    ordered: Option<ConnectionId>,
 }
 
 impl NetworkBehaviour for DialBacks {
@@ -117,7 +117,7 @@ impl NetworkBehaviour for DialBacks {
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let outside = |address: &Multiaddr| address::is_public(&address::split(address).0);
-        if self.ordered.remove(&id) && !addresses.iter().all(outside) {
+        if self.ordered.take_if(|ordered| *ordered == id).is_some() && !addresses.iter().all(outside) {
             return Err(ConnectionDenied::new("a dial-back into this LAN"));
         }
         self.inner.handle_pending_outbound_connection(id, peer, addresses, role)
@@ -145,8 +145,30 @@ impl NetworkBehaviour for DialBacks {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         let order = self.inner.poll(cx);
         if let Poll::Ready(ToSwarm::Dial { opts }) = &order {
-            self.ordered.insert(opts.connection_id()); // the swarm asks about it before anything else
+            self.ordered = Some(opts.connection_id());
         }
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_this_node_dial_into_its_own_lan() {
+        let may_dial = |ordered: bool, address: &str| {
+            let id = ConnectionId::new_unchecked(1);
+            let mut backs = DialBacks { ordered: ordered.then_some(id), ..DialBacks::default() };
+            let addresses = [address.parse().unwrap()];
+            backs.handle_pending_outbound_connection(id, None, &addresses, Endpoint::Dialer).is_ok()
+        };
+        assert!(may_dial(true, "/ip4/8.8.8.8/tcp/1"));
+        for inside in
+            ["/ip4/192.168.1.1/tcp/80", "/ip4/127.0.0.1/tcp/22", "/ip6/fe80::1/tcp/1", "/ip4/10.0.0.1/udp/1/quic-v1"]
+        {
+            assert!(!may_dial(true, inside), "{inside}");
+            assert!(may_dial(false, inside), "this node's own dials to {inside}");
+        }
     }
 }

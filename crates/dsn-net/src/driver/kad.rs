@@ -49,6 +49,8 @@ pub(super) struct Finder {
     crawl: Option<Crawling>,
     latest: Option<(Instant, Snapshot)>,
     unseeded: Vec<(Instant, Question)>,
+    /// Somebody was left out of the routing table for its subnet's sake, and the operator was told.
+    crowded: bool,
 }
 
 enum Purpose {
@@ -173,7 +175,9 @@ impl Driver {
     pub(super) fn meet_server(&mut self, peer: PeerId, node: NodeId, addresses: Vec<Multiaddr>) {
         let first = !self.knows_servers();
         if !self.diversifies(peer, &addresses) {
-            tracing::warn!(%node, "its subnet has its share of the routing table; it is asked only when others are not enough");
+            if !std::mem::replace(&mut self.finder.crowded, true) {
+                tracing::warn!(%node, "its subnet has its share of the routing table: left out, as others of that subnet will be");
+            }
             return;
         }
         let stale = self.table_addresses(peer, |known| !addresses.contains(known));
@@ -192,9 +196,7 @@ impl Driver {
         }
     }
 
-    /// Whether a server may enter the routing table: at most [`SUBNET_MAX_PER_BUCKET`] of one subnet in a bucket, and
-    /// [`SUBNET_MAX`] in all, so that nobody surrounds this node from one rack. A LAN is one subnet and
-    /// exempt; so is a network so small that all of it are custodians, as that of a university may be, in one subnet.
+    /// Whether a server may enter the routing table, by what its subnet has there already. A LAN is one subnet and exempt.
     fn diversifies(&mut self, peer: PeerId, addresses: &[Multiaddr]) -> bool {
         let Some(subnet) = addresses.iter().find(|at| address::is_public(at)).and_then(address::subnet) else {
             return true;
@@ -207,7 +209,7 @@ impl Driver {
         let in_bucket = kad.kbucket(peer).map_or(0, |bucket| of_subnet(&bucket));
         let in_all: usize = kad.kbuckets().map(|bucket| of_subnet(&bucket)).sum();
         let known: usize = kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
-        known < CUSTODIANS || in_bucket < SUBNET_MAX_PER_BUCKET && in_all < SUBNET_MAX
+        has_room_for_subnet(known, in_bucket, in_all)
     }
 
     /// Addresses of a node in the routing table that `pick` picks.
@@ -384,10 +386,57 @@ impl Driver {
     }
 }
 
+/// Whether a routing table of so many servers takes one more of a subnet that has so many in the bucket and in all: at most
+/// [`SUBNET_MAX_PER_BUCKET`] and [`SUBNET_MAX`], so that nobody surrounds this node from one rack. A network so small that
+/// all of it are custodians may be in one subnet, as that of a university.
+fn has_room_for_subnet(known: usize, in_bucket: usize, in_all: usize) -> bool {
+    known < CUSTODIANS || in_bucket < SUBNET_MAX_PER_BUCKET && in_all < SUBNET_MAX
+}
+
 impl Finder {
     fn latest(&self, now: Instant) -> Option<&Snapshot> {
         let (made, snapshot) = self.latest.as_ref()?;
         let valid = if snapshot.complete { Duration::from_secs(SNAPSHOT_VALID_SECS) } else { INCOMPLETE_VALID };
         (now < *made + valid).then_some(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dsn_core::{identity::Identity, ports::NoService};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::NetOptions;
+
+    #[test]
+    fn one_subnet_gets_two_places_in_a_bucket_and_three_in_all() {
+        assert!(has_room_for_subnet(CUSTODIANS, 1, 2));
+        assert!(!has_room_for_subnet(CUSTODIANS, 2, 2), "the bucket has two");
+        assert!(!has_room_for_subnet(CUSTODIANS, 0, 3), "the table has three");
+        assert!(has_room_for_subnet(CUSTODIANS - 1, 9, 19), "a small network may be one subnet");
+    }
+
+    #[tokio::test]
+    async fn a_crowd_in_one_subnet_does_not_surround_a_node() {
+        let options = NetOptions::new(Identity::from_seed([255; 32]), "main".parse().unwrap());
+        let (_commands, inbox) = mpsc::channel(1);
+        let mut driver = Driver::new(&options, Arc::new(NoService), inbox).unwrap();
+        let mut meet = |seed: u8, address: String| {
+            let node = Identity::from_seed([seed; 32]).node_id();
+            driver.meet_server(peer_id(&node), node, vec![address.parse().unwrap()]);
+        };
+        (0..20).for_each(|seed| meet(seed, format!("/ip4/198.51.{seed}.1/tcp/1")));
+        (20..120).for_each(|seed| meet(seed, format!("/ip4/203.0.113.{seed}/tcp/1")));
+        (120..140).for_each(|seed| meet(seed, format!("/ip4/192.168.1.{seed}/tcp/1")));
+        let in_table = |driver: &mut Driver, start: &str| -> usize {
+            let is_there = |address: &Multiaddr| address.to_string().starts_with(start);
+            let kad = &mut driver.swarm.behaviour_mut().protocols.kad;
+            kad.kbuckets().map(|bucket| bucket.iter().filter(|entry| is_there(entry.node.value.first())).count()).sum()
+        };
+        assert_eq!(in_table(&mut driver, "/ip4/203.0.113."), SUBNET_MAX);
+        assert!(in_table(&mut driver, "/ip4/192.168.") > SUBNET_MAX, "a LAN is exempt");
     }
 }

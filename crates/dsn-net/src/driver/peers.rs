@@ -212,9 +212,8 @@ impl Driver {
             entry.address_failed(&address);
         }
         let way = if endpoint.is_relayed() { Way::Circuit } else { address::way(&remote).unwrap_or(Way::Tcp) };
-        let link_remote = remote.clone();
+        self.nat.evidence.met(&remote);
         entry.connected(Link { id, dialled, way, since: now, remote, identified: false }, now);
-        self.nat.evidence.met(&link_remote);
         self.reach_changed();
         self.send_waiting(node);
         if way != Way::Circuit {
