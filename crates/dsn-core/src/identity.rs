@@ -40,6 +40,8 @@ pub enum Domain {
     Delegation,
     /// A founder's list of who is no member any more.
     Revocations,
+    /// A farmer's word that it leaves, or stays after all.
+    Departure,
 }
 
 impl Domain {
@@ -53,6 +55,7 @@ impl Domain {
             Self::Member => b"dsn member v1\0",
             Self::Delegation => b"dsn delegation v1\0",
             Self::Revocations => b"dsn revocations v1\0",
+            Self::Departure => b"dsn departure v1\0",
         }
     }
 

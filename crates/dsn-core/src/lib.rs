@@ -2,10 +2,12 @@
 //! bytes, where pieces go, and the ports through which everything else reaches the world. No runtime, no I/O, no clock and
 //! no randomness of its own: time and randomness are arguments.
 
+pub mod announcement;
 pub mod audit;
 pub mod canary;
 pub mod chunk;
 pub mod cid;
+pub mod departure;
 pub mod descriptor;
 pub mod durability;
 pub mod erasure;

@@ -153,6 +153,15 @@ pub const REVOCATIONS_MAX: usize = 1024;
 /// Bytes of a list of revocations: all its members and a few fields.
 pub const REVOCATIONS_MAX_BYTES: usize = REVOCATIONS_MAX * 32 + SIGNED_BODY_MAX_BYTES;
 
+/// Bytes of an announcement: the largest is a full list of revocations.
+pub const ANNOUNCEMENT_MAX_BYTES: usize = REVOCATIONS_MAX_BYTES + SIGNED_BODY_MAX_BYTES;
+
+/// Seconds for which a departure is news; who stays away for longer asks the farmer itself.
+pub const DEPARTURE_NEWS_SECS: u64 = 3600;
+
+/// Seconds by which a departure may be of the future: what clocks are off by.
+pub const DEPARTURE_SKEW_SECS: u64 = 300;
+
 /// Bytes of one step of an admission: certificate, delegation, and a full list of revocations.
 pub const ADMISSION_MAX_BYTES: usize = REVOCATIONS_MAX_BYTES + 3 * SIGNED_BODY_MAX_BYTES;
 

@@ -50,7 +50,7 @@ pub enum Presence {
     Here,
     /// It is silent, but not for long.
     Silent,
-    /// It has been silent for longer than the grace, or its answers are wrong.
+    /// It has been silent for longer than the grace, or has said that it leaves and is silent; or its answers are wrong.
     Gone,
 }
 
@@ -65,6 +65,15 @@ struct Peer {
     compared: Option<u64>,
     has_proved: bool,
     wrong: Vec<u64>,
+    /// What it said last of leaving the network.
+    departure: Option<Departed>,
+}
+
+/// A farmer's own word whether it leaves, and when it was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Departed {
+    said: u64,
+    leaving: bool,
 }
 
 /// What one node has seen of the others.
@@ -159,6 +168,17 @@ impl Liveness {
         }
     }
 
+    /// It said that it leaves, or stays after all. Of a node that was never asked for anything this is not kept, or whoever
+    /// makes up names would fill the memory. Tells whether it is news, as far as is known.
+    pub fn departs(&mut self, node: NodeId, leaving: bool, said: u64) -> bool {
+        let Some(peer) = self.peers.get_mut(&node) else { return true };
+        let is_news = peer.departure.is_none_or(|last| last.said < said);
+        if is_news {
+            peer.departure = Some(Departed { said, leaving });
+        }
+        is_news
+    }
+
     /// It proved to have a piece that it had signed for.
     pub fn proved(&mut self, node: NodeId) {
         if let Some(peer) = self.peer(node) {
@@ -196,8 +216,9 @@ impl Liveness {
             None => Presence::Here,
             Some(_) if planted(Bug::SilentForEver) => Presence::Silent,
             Some(_) if planted(Bug::GraceZero) => Presence::Gone,
-            Some(since) if since.saturating_add(self.forgiven_secs(now)) > now => Presence::Silent,
             Some(_) if peer.unanswered < SILENT_MIN => Presence::Silent,
+            Some(_) if peer.departure.is_some_and(|word| word.leaving) => Presence::Gone,
+            Some(since) if since.saturating_add(self.forgiven_secs(now)) > now => Presence::Silent,
             Some(_) => Presence::Gone,
         }
     }
@@ -344,6 +365,25 @@ mod tests {
         assert_eq!(silent_for(6, GRACE), Presence::Silent, "it is rather I who am cut off");
         assert_eq!(silent_for(10, 2 * GRACE - 1), Presence::Silent);
         assert_eq!(silent_for(10, 2 * GRACE), Presence::Gone, "not for ever");
+    }
+
+    #[test]
+    fn who_said_that_it_leaves_is_gone_when_it_is_silent() {
+        let mut liveness = Liveness::new(GRACE);
+        hear(&mut liveness, 1..5, mark(1, 1, 0));
+        assert!(liveness.departs(node(1), true, NOW));
+        assert_eq!(liveness.presence(node(1), NOW), Presence::Here, "it is there still");
+        silence(&mut liveness, 1..2, NOW);
+        silence(&mut liveness, 1..2, NOW + 1);
+        assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Silent, "twice is not often");
+        liveness.silent(node(1), NOW + 2);
+        assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Gone);
+        assert!(!liveness.departs(node(1), false, NOW));
+        assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Gone, "no later word");
+        assert!(liveness.departs(node(1), false, NOW + 1));
+        assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Silent, "it stays after all");
+        assert!(liveness.departs(node(9), true, NOW));
+        assert!(!liveness.peers.contains_key(&node(9)), "nobody was interested in it");
     }
 
     #[test]

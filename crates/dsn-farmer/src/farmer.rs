@@ -7,6 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use dsn_core::{
+    announcement::News,
     hash::ChunkId,
     hello::{Capabilities, Profile, SpaceClass},
     identity::Identity,
@@ -211,6 +212,10 @@ impl Handler for Farmer {
             Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
         };
         answer.unwrap_or_else(Response::Refused)
+    }
+
+    fn hear(&self, news: &News) -> bool {
+        self.note(news)
     }
 
     fn profile(&self) -> Profile {

@@ -8,6 +8,7 @@ mod collector;
 mod custodian;
 mod drainer;
 mod farmer;
+mod herald;
 mod leases;
 mod options;
 mod pages;

@@ -10,6 +10,7 @@ use crate::{
     collector::Collector,
     drainer::Drainer,
     farmer::Farmer,
+    herald::Herald,
     patrol::Patrol,
     registrar::Registrar,
     repairer::{BURST_BYTES, Repairer},
@@ -17,7 +18,7 @@ use crate::{
 };
 
 impl Farmer {
-    /// Goes the rounds, repairs, scrubs, drains, collects and registers, on behalf of a farmer that others reach by
+    /// Goes the rounds, repairs, scrubs, drains, collects, registers and announces, on behalf of a farmer that others reach by
     /// `network`. Never ends. Dropping the future gives up what is going on; all of it is taken up again by the next one.
     pub async fn look_after(self: Arc<Self>, network: Arc<dyn Network>) {
         let parts = &self.parts;
@@ -42,11 +43,14 @@ impl Farmer {
         self.recall().await;
         let hidden = self.hidden.subscribe();
         let registrar = Registrar { farmer: Arc::clone(&self), network: Arc::clone(&network), hidden };
+        let herald = Herald { farmer: Arc::clone(&self), network: Arc::clone(&network), drain: self.drain.subscribe() };
         let patrol = Patrol::new(Arc::clone(&self), network);
         let drainer = Drainer { farmer: Arc::clone(&self), client: Arc::clone(&client), state: self.drain.subscribe() };
         let scrubber = Scrubber { farmer: Arc::clone(&self), client: Arc::clone(&client) };
         let collector = Collector { farmer: Arc::clone(&self), client, asked: BTreeMap::new() };
-        tokio::join!(biased; patrol.run(), repairer.run(), scrubber.run(), drainer.run(), collector.run(), registrar.run());
+        tokio::join!(biased;
+            patrol.run(), repairer.run(), scrubber.run(), drainer.run(), collector.run(), registrar.run(), herald.run()
+        );
     }
 
     /// Takes over what it had seen when it was last stopped.

@@ -2,6 +2,7 @@
 //! Kademlia's look-ups too: it drops addresses that lead nowhere and all but the best way. Not here: what is done with
 //! events, which is the driver's business; whom the firewall lets through (`doorman`).
 
+mod gossip;
 mod meeting;
 mod subnets;
 mod traversal;
@@ -27,8 +28,9 @@ use libp2p::{
     },
 };
 
-use self::{meeting::Meeting, subnets::Subnets, traversal::Traversal};
+use self::{gossip::Gossip, meeting::Meeting, subnets::Subnets, traversal::Traversal};
 pub(crate) use self::{
+    gossip::topic,
     meeting::{MeetingEvent, PROTOCOL as RENDEZVOUS},
     traversal::TraversalEvent,
 };
@@ -81,6 +83,7 @@ pub(crate) struct Protocols {
     pub(crate) meeting: Meeting,
     /// In closed networks.
     pub(crate) lists: Toggle<request_response::Behaviour<Lists>>,
+    pub(crate) gossip: Toggle<Gossip>,
 }
 
 /// The protocols behind the gate.
@@ -155,6 +158,7 @@ fn protocols(options: &NetOptions, codec: Codec, circuits: relay::client::Behavi
         traversal: Traversal::new(options, local, circuits),
         meeting: Meeting::new(keys, options.rendezvous_point),
         lists: options.membership.as_ref().map(|_| lists::behaviour(names.lists)).into(),
+        gossip: options.announcements.then(|| gossip::gossip(&options.network)).into(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The one task that owns the swarm. It only dispatches: connections are in `driver/peers.rs`, requests in both directions
-//! in `driver/rpc.rs`, what the firewall says of them in `driver/guard.rs`, who speaks
-//! which version in `driver/hello.rs`, look-ups and snapshots in `driver/kad.rs`, gateways
-//! and relays in `driver/nat.rs`. Invariant: nothing here waits; what takes time is a
-//! spawned task held in a set, or state that a later event finds.
+//! in `driver/rpc.rs`, what the firewall says of them in `driver/guard.rs`, who speaks which version in `driver/hello.rs`,
+//! look-ups and snapshots in `driver/kad.rs`, gateways and relays in `driver/nat.rs`, what everybody is told in
+//! `driver/announcements.rs`. Invariant: nothing here waits; what takes time is a spawned task held in a set, or state
+//! that a later event finds.
 
+mod announcements;
 mod guard;
 mod hello;
 mod kad;
@@ -21,6 +22,7 @@ use std::{
 };
 
 use dsn_core::{
+    announcement::Announcement,
     firewall::Kind,
     network_name::NetworkName,
     node_id::NodeId,
@@ -89,6 +91,7 @@ pub(crate) enum Command {
         node: NodeId,
         evidence: PeerEvidence,
     },
+    Announce(Announcement),
     /// Other rules hold.
     Enforce {
         reply: oneshot::Sender<()>,
@@ -144,6 +147,7 @@ struct Driver {
     finder: kad::Finder,
     nat: nat::Nat,
     visits: rendezvous::Visits,
+    ears: announcements::Ears,
 }
 
 /// Starts listening, then the driver's task. Dropping the future stops everything.
@@ -205,6 +209,7 @@ impl Driver {
             finder: kad::Finder::default(),
             nat: nat::Nat::default(),
             visits: rendezvous::Visits { enabled: options.rendezvous, ..rendezvous::Visits::default() },
+            ears: announcements::Ears::default(),
         })
     }
 
@@ -269,6 +274,7 @@ impl Driver {
             Command::GoodPeers { reply } => drop(reply.send(self.book.good())),
             Command::Introduce { node, addresses } => self.on_introduced(node, &addresses),
             Command::Report { node, evidence } => self.on_report(node, evidence),
+            Command::Announce(announcement) => self.announce(&announcement),
             Command::Enforce { reply } => {
                 self.enforce();
                 let _nobody_waits = reply.send(());
@@ -311,6 +317,7 @@ impl Driver {
             ProtocolsEvent::Traversal(event) => self.on_traversal_event(event),
             ProtocolsEvent::Meeting(event) => self.on_meeting_event(event),
             ProtocolsEvent::Lists(event) => self.on_lists_event(event),
+            ProtocolsEvent::Gossip(event) => self.on_gossip_event(event),
         }
     }
 

@@ -13,6 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
+    announcement::Announcement,
     firewall::Kind,
     membership::revocations::{Revocations, RevocationsError, VerifiedRevocations},
     network_name::NetworkName,
@@ -243,6 +244,10 @@ impl Network for Node {
         if self.inner.commands.try_send(Command::Report { node, evidence }).is_err() {
             tracing::debug!(%node, ?evidence, "a report was lost: the driver is busy or gone");
         }
+    }
+
+    async fn announce(&self, announcement: Announcement) {
+        let _stopped = self.inner.commands.send(Command::Announce(announcement)).await;
     }
 
     async fn known_nodes(&self) -> Result<Vec<KnownNode>, NetworkError> {

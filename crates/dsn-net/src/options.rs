@@ -43,6 +43,8 @@ pub struct NetOptions {
     pub rendezvous: bool,
     /// Whether this node is such a point.
     pub rendezvous_point: bool,
+    /// Whether it hears announcements and hands them on.
+    pub announcements: bool,
     /// Who is asked before a connection stands or a request goes either way.
     pub guard: Arc<dyn Guard>,
     /// In a closed network: for whom the node acts. Then nothing is said to anybody who is no member.
@@ -116,6 +118,7 @@ impl NetOptions {
             relay: false,
             rendezvous: true,
             rendezvous_point: false,
+            announcements: false,
             guard: Arc::new(Open),
             membership: None,
             psk: None,

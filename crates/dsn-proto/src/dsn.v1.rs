@@ -130,7 +130,23 @@ pub struct GreetingBody {
     #[prost(bytes = "bytes", tag = "7")]
     pub heard: ::prost::bytes::Bytes,
 }
-/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody or a GreetingBody.
+/// Whether a farmer is leaving the network.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DepartureBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub node: ::prost::bytes::Bytes,
+    /// false: it stays after all
+    #[prost(bool, tag = "4")]
+    pub leaving: bool,
+    /// Unix seconds; the latest counts
+    #[prost(uint64, tag = "5")]
+    pub said: u64,
+}
+/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody, a GreetingBody or a DepartureBody.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
@@ -146,6 +162,23 @@ pub struct Locator {
     pub descriptor: ::prost::bytes::Bytes,
     #[prost(message, repeated, tag = "3")]
     pub receipts: ::prost::alloc::vec::Vec<Signed>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Announcement {
+    #[prost(oneof = "announcement::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<announcement::Kind>,
+}
+/// Nested message and enum types in `Announcement`.
+pub mod announcement {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// of a closed network, by its founder
+        #[prost(message, tag = "1")]
+        Revocations(super::Signed),
+        /// by the farmer that leaves
+        #[prost(message, tag = "2")]
+        Departure(super::Signed),
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
@@ -608,6 +641,11 @@ pub struct ObservedPeer {
     /// `first` of the life of its store in which what it holds was compared with its receipts.
     #[prost(fixed64, optional, tag = "6")]
     pub compared: ::core::option::Option<u64>,
+    /// When it last said whether it leaves, in Unix seconds; 0: never.
+    #[prost(uint64, tag = "7")]
+    pub departure_said: u64,
+    #[prost(bool, tag = "8")]
+    pub leaving: bool,
 }
 /// Pieces that it does not have, whatever its receipts up to this number say.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

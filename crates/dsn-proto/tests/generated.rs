@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 fn generate() -> String {
     let proto: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
-    let files = ["dsn/v1/farmer.proto", "dsn/v1/members.proto", "dsn/v1/objects.proto", "dsn/v1/rpc.proto"];
+    let kinds = ["announcement", "farmer", "members", "objects", "rpc"];
+    let files = kinds.map(|kind| format!("dsn/v1/{kind}.proto"));
     let set = protox::compile(files, [&proto]).expect("the .proto files compile");
     let out = tempfile::tempdir().expect("a temporary folder");
     prost_build::Config::new().bytes(["."]).out_dir(out.path()).compile_fds(set).expect("prost generates the types");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dsn_proto as proto;
 use prost::Message;
 
-use super::{LOSSES_MAX, Liveness, Loss, PEERS_MAX, Peer, WRONG_MAX};
+use super::{Departed, LOSSES_MAX, Liveness, Loss, PEERS_MAX, Peer, WRONG_MAX};
 use crate::{hash::ChunkId, index_set::IndexSet, node_id::NodeId, ports::StoreMark};
 
 impl Liveness {
@@ -42,6 +42,8 @@ impl Peer {
             wrong_at: self.wrong.clone(),
             mark: self.mark.map(proto::StoreMark::from),
             compared: self.compared,
+            departure_said: self.departure.map_or(0, |word| word.said),
+            leaving: self.departure.is_some_and(|word| word.leaving),
         }
     }
 
@@ -53,6 +55,7 @@ impl Peer {
             compared: peer.compared,
             has_proved: peer.has_proved,
             wrong: peer.wrong_at.iter().copied().take(WRONG_MAX).collect(),
+            departure: Some(Departed { said: peer.departure_said, leaving: peer.leaving }).filter(|word| word.said > 0),
             ..Self::default()
         };
         Some((node, peer))
@@ -100,6 +103,7 @@ mod tests {
         before.lost(lossy, CHUNK, 5, IndexSet::one(3));
         before.proved(fine);
         before.compared(fine);
+        before.departs(fine, true, 1000);
         let mut after = Liveness::new(GRACE);
         after.recall(&before.notes());
         assert_eq!(after.notes(), before.notes());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::{
+    announcement::{Announcement, News},
     hello::{Acquaintance, Profile},
     membership::Refused,
     network_name::NetworkName,
@@ -42,6 +43,9 @@ pub trait Network: Send + Sync + 'static {
 
     /// Tells what a node's answers were worth, so that the network can rank and shun it.
     fn report(&self, node: NodeId, evidence: PeerEvidence);
+
+    /// Tells everybody, as far as that goes: nobody may hear it, and nothing may depend on its being heard.
+    async fn announce(&self, _announcement: Announcement) {}
 
     /// Nodes the adapter knows now, for people to look at.
     async fn known_nodes(&self) -> Result<Vec<KnownNode>, NetworkError>;
@@ -88,6 +92,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Serves one request. Dropping the future gives it up; what it has acknowledged stays true.
     async fn handle(&self, from: NodeId, request: Request) -> Response;
+
+    /// Hears what somebody has announced; says whether that was news to it, and is to be handed on. Called from a task that
+    /// must not wait.
+    fn hear(&self, _news: &News) -> bool {
+        true
+    }
 
     /// What it says of itself to every node it meets: a client's word unless it is more. Called every few seconds, from a
     /// task that must not wait; the adapter adds what it does itself.

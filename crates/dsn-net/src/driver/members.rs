@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use dsn_core::membership::{Refused, admission::Admission};
+use dsn_core::{
+    announcement::Announcement,
+    membership::{Refused, admission::Admission},
+};
 use libp2p::{
     PeerId, TransportError,
     request_response::{Event, Message},
@@ -32,6 +35,7 @@ impl Driver {
         }
         let Some(list) = club.list_after(self.list_told) else { return };
         self.list_told = list.body().seq;
+        self.announce(&Announcement::Revocations(list.clone()));
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
         for peer in peers {
             if let Some(lists) = self.swarm.behaviour_mut().protocols.lists.as_mut() {

@@ -1,6 +1,7 @@
 //! Nodes on loopback, with real sockets and real time: requests both ways, finding each other, and peers that misbehave.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking and say what they measured")]
 
+mod announce;
 mod attack;
 mod find;
 mod firewall;

@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
+    announcement::News,
     hash::ChunkId,
     hello::Profile,
     identity::Identity,
@@ -34,6 +35,8 @@ pub(crate) struct Shelf {
     pub(crate) delay: Duration,
     /// What it says of itself; nothing but that it is a client when none.
     pub(crate) profile: Mutex<Option<Profile>>,
+    /// Who has announced that it leaves.
+    pub(crate) departed: Mutex<Vec<NodeId>>,
     pub(crate) admitted: AtomicUsize,
     pub(crate) handled: AtomicUsize,
     pub(crate) at_once: AtomicUsize,
@@ -45,6 +48,12 @@ impl Handler for Shelf {
     fn admit(&self, _parts: &[StoreHeader]) -> Result<(), Refusal> {
         self.admitted.fetch_add(1, Ordering::SeqCst);
         self.refuses.map_or(Ok(()), Err)
+    }
+
+    fn hear(&self, news: &News) -> bool {
+        let News::Departure(departure) = news;
+        self.departed.lock().unwrap().push(departure.body().node);
+        true
     }
 
     fn profile(&self) -> Profile {

@@ -1,0 +1,112 @@
+//! Announcements over real sockets: everybody hears them once, whoever does not want to does not, and what is forged or old
+//! goes nowhere.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use dsn_core::{
+    announcement::Announcement, departure::DepartureBody, identity::Identity, node_id::NodeId, ports::Network,
+};
+use dsn_net::{NetOptions, Node};
+
+use crate::support::*;
+
+/// Nothing that is waited for takes this long.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn departure(node: &Identity, signer: &Identity, said: u64) -> Announcement {
+    let body = DepartureBody { network: "test".parse().unwrap(), node: node.node_id(), leaving: true, said };
+    Announcement::Departure(body.sign(signer).into_signed())
+}
+
+/// Farmers that know each other and listen to announcements, or do not.
+async fn town(listens: &[bool]) -> Vec<(Node, Arc<Shelf>)> {
+    let mut nodes: Vec<(Node, Arc<Shelf>)> = Vec::new();
+    for (number, announcements) in (100..).zip(listens) {
+        let options = NetOptions { announcements: *announcements, ..farmer(number, &[TCP]) };
+        let options = nodes.first().map_or(options.clone(), |(first, _)| towards(first, options));
+        nodes.push(start_with(options, Shelf::default()).await);
+    }
+    for (node, _) in &nodes {
+        let begin = Instant::now();
+        while node.snapshot(true).await.unwrap().nodes.len() < nodes.len() {
+            assert!(begin.elapsed() < DEADLINE, "the nodes did not find each other");
+        }
+    }
+    nodes
+}
+
+/// Announces until all of them have heard it: the first word may come before the others are ready to listen.
+async fn tell(from: &Node, who: u8, all: &[&Arc<Shelf>]) {
+    let (begin, who) = (Instant::now(), identity(who));
+    let has_heard = |shelf: &&Arc<Shelf>| shelf.departed.lock().unwrap().contains(&who.node_id());
+    for attempt in 0.. {
+        from.announce(departure(&who, &who, now() - attempt)).await;
+        let attempt_begin = Instant::now();
+        while attempt_begin.elapsed() < Duration::from_secs(1) {
+            if all.iter().all(has_heard) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(begin.elapsed() < DEADLINE, "not everybody heard it");
+    }
+}
+
+async fn everybody_hears(count: usize) {
+    let nodes = town(&vec![true; count]).await;
+    let others: Vec<_> = nodes[1..].iter().map(|(_, shelf)| shelf).collect();
+    tell(&nodes[0].0, 1, &others).await;
+    // Once all have heard one, each hears the next one once.
+    let begin = Instant::now();
+    tell(&nodes[count - 1].0, 2, &nodes[..count - 1].iter().map(|(_, shelf)| shelf).collect::<Vec<_>>()).await;
+    eprintln!("{count} nodes: all have heard it after {:?}", begin.elapsed());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = identity(2).node_id();
+    for (_, shelf) in &nodes[..count - 1] {
+        let heard = shelf.departed.lock().unwrap().iter().filter(|node| **node == second).count();
+        assert_eq!(heard, 1);
+    }
+    assert!(nodes[0].1.departed.lock().unwrap().iter().all(|node| *node == second), "one's own words come not back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_nodes_each_hears_the_others() {
+    everybody_hears(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_hears_an_announcement_once() {
+    everybody_hears(24).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_listen_hears_nothing_and_is_served_all_the_same() {
+    let nodes = town(&[true, false, true, true]).await;
+    let shelf = |index: usize| &nodes[index].1;
+    tell(&nodes[0].0, 1, &[shelf(2), shelf(3)]).await;
+    nodes[1].0.announce(departure(&identity(2), &identity(2), now())).await;
+    tell(&nodes[0].0, 3, &[shelf(2), shelf(3)]).await;
+    assert!(shelf(1).departed.lock().unwrap().is_empty());
+    let unheard = identity(2).node_id();
+    assert!(!shelf(2).departed.lock().unwrap().contains(&unheard));
+    assert!(nodes[1].0.request(nodes[2].0.local_id(), holds()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_and_old_announcements_go_nowhere() {
+    let nodes = town(&[true; 4]).await;
+    let shelves: Vec<_> = nodes[1..].iter().map(|(_, shelf)| shelf).collect();
+    tell(&nodes[0].0, 1, &shelves).await;
+    nodes[0].0.announce(departure(&identity(2), &identity(9), now())).await;
+    nodes[0].0.announce(departure(&identity(2), &identity(2), now() - 2 * 3600)).await;
+    tell(&nodes[1].0, 3, &[&nodes[2].1, &nodes[3].1]).await;
+    let forged: NodeId = identity(2).node_id();
+    assert!(shelves.iter().all(|shelf| !shelf.departed.lock().unwrap().contains(&forged)));
+}
