@@ -20,10 +20,12 @@ mod identity;
 mod network;
 #[path = "cli/read_only.rs"]
 mod read_only;
-#[path = "cli/snapshots.rs"]
-mod snapshots;
+#[path = "cli/remember.rs"]
+mod remember;
 #[path = "cli/space.rs"]
 mod space;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/transfer.rs"]

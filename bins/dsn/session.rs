@@ -73,7 +73,7 @@ pub(crate) fn net_options(
     Ok(NetOptions {
         mdns: mdns(context, &bootstrap)?,
         bootstrap,
-        remembered: remembered(context),
+        remembered: remembered(context)?,
         rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
         membership: membership.transpose()?,
         psk: psk::load(context)?,
@@ -97,20 +97,23 @@ fn listen(options: &NetOptions) -> Vec<String> {
 }
 
 /// Nodes of the same network that an earlier run met.
-pub(crate) fn remembered(context: &Context) -> Vec<(NodeId, Vec<String>)> {
-    if context.settings.text(Key::NetworkRemember) == "false" {
-        return Vec::new();
+pub(crate) fn remembered(context: &Context) -> Result<Vec<(NodeId, Vec<String>)>, Failure> {
+    if !context.yes_or_no(Key::NetworkRemember)? {
+        return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(context.folder.path(PEERS_FILE)).unwrap_or_default();
     let known: Remembered = serde_json::from_str(&text).unwrap_or_default();
     if known.network != context.settings.text(Key::NetworkName) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    known.peers.into_iter().filter_map(|(node, addresses)| Some((node.parse().ok()?, addresses))).collect()
+    Ok(known.peers.into_iter().filter_map(|(node, addresses)| Some((node.parse().ok()?, addresses))).collect())
 }
 
-/// Writes down whom this run met. A folder that cannot be written only costs the next run some time.
+/// Writes down whom this run met, where that is wanted. A folder that cannot be written only costs the next run some time.
 pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
+    if !context.yes_or_no(Key::NetworkRemember).unwrap_or(false) {
+        return;
+    }
     let Ok(peers) = node.good_peers().await else { return };
     if peers.is_empty() {
         return;

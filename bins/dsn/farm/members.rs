@@ -14,7 +14,7 @@ use crate::{
 
 /// Says what is odd about a closed network, before it is served.
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
-    let closed = context.settings.text(Key::NetworkClosed) == "true";
+    let closed = context.yes_or_no(Key::NetworkClosed)?;
     if closed && context.joined.is_none() && context.settings.get(Key::NetworkPskFile).is_none() {
         let error = format!("{} is true, but anybody could take part", Key::NetworkClosed.name());
         return Err(Failure::new(Exit::Configuration, error)
