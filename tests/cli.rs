@@ -5,6 +5,8 @@ mod closed;
 #[path = "support/disk.rs"]
 #[expect(dead_code, reason = "other tests fill it")]
 mod disk;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/farmers.rs"]
 mod farmers;
 #[path = "cli/firewall.rs"]
@@ -22,10 +24,10 @@ mod network;
 mod read_only;
 #[path = "cli/remember.rs"]
 mod remember;
-#[path = "cli/space.rs"]
-mod space;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
+#[path = "cli/space.rs"]
+mod space;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/transfer.rs"]
