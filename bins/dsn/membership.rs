@@ -2,7 +2,7 @@
 //! revocations. In a founder's folder also the founder's key and who was invited (`network`).
 
 use std::{
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -125,14 +125,8 @@ pub(crate) fn save_revocations(folder: &Folder, list: &VerifiedRevocations) -> R
     write(folder, REVOCATIONS_FILE, &list.as_signed().encode())
 }
 
-/// Writes a file of the folder as a whole: nobody ever reads half of it.
+/// Writes a file of the folder as a whole.
 pub(crate) fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let fresh = folder.path(&format!("{name}.new-{}", std::process::id()));
-    let written = std::fs::File::create(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written
-        .and_then(|()| std::fs::rename(&fresh, folder.path(name)))
-        .map_err(|error| Failure::of(Exit::Disk, &error).named(format!("cannot write {name}")))
+    let failed = |error: std::io::Error| Failure::of(Exit::Disk, &error).named(format!("cannot write {name}"));
+    folder.replace(name, bytes).map_err(failed)
 }

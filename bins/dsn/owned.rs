@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -43,13 +42,8 @@ impl Owned {
     fn save(&self, folder: &Folder) -> Result<(), Failure> {
         let line = |(cid, entry): (&String, &Entry)| format!("{cid} {} {}\n", entry.ttl_secs, entry.renewed_at);
         let text: String = self.0.iter().map(line).collect();
-        let fresh = folder.path(&format!("{FILE}.new-{}", std::process::id()));
-        let written = std::fs::File::create(&fresh).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        written
-            .and_then(|()| std::fs::rename(&fresh, folder.path(FILE)))
+        folder
+            .replace(FILE, text.as_bytes())
             .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's files was not written"))
     }
 

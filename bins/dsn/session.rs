@@ -121,9 +121,10 @@ pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
     let peers = peers.into_iter().take(PEERS_KEPT).map(|(node, addresses)| (node.to_string(), addresses)).collect();
     let known = Remembered { network: network.into(), peers };
     let text = serde_json::to_string(&known).expect("strings are JSON");
-    let (path, fresh) =
-        (context.folder.path(PEERS_FILE), context.folder.path(&format!("{PEERS_FILE}.new-{}", std::process::id())));
-    if let Err(error) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path)) {
+    let folder = context.folder.clone();
+    // Not here: a busy disk takes its time.
+    let written = tokio::task::spawn_blocking(move || folder.replace(PEERS_FILE, text.as_bytes())).await;
+    if let Ok(Err(error)) = written {
         tracing::debug!(%error, "peers were not remembered");
     }
 }
