@@ -7,9 +7,10 @@ use dsn_net::Node;
 
 use crate::{
     context::Context,
-    membership::{self, FOUNDER_KEY, load_revocations, save_revocations},
+    membership::{FOUNDER_KEY, load_revocations, save_revocations},
     network::Invited,
     psk::{self, is_covered},
+    runtime::unix_secs,
 };
 
 /// Says what is odd about a closed network, before it is served.
@@ -58,7 +59,7 @@ pub(super) async fn remember_revocations(context: &Context, node: &Node) {
         if let Some(Err(why)) = context.joined.as_ref().map(|joined| {
             let mut membership = joined.membership.clone();
             let _same_network = membership.learn(list.into_signed());
-            membership.standing(membership::now())
+            membership.standing(unix_secs())
         }) {
             note(&format!("warning: this farmer is alone now: {why}"));
         }

@@ -15,7 +15,13 @@ use dsn_net::address_to_bytes;
 use serde_json::json;
 
 use super::{Invited, founded, invited::Guest};
-use crate::{args::Invite, context::Context, failures, membership::now, runtime::fill_random, session};
+use crate::{
+    args::Invite,
+    context::Context,
+    failures,
+    runtime::{fill_random, unix_secs},
+    session,
+};
 
 pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
     let (joined, founder) = founded(context)?;
@@ -37,8 +43,8 @@ pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
         founder: founder.node_id(),
         member: member.node_id(),
         label,
-        issued: now(),
-        until: span.map(|span| now().saturating_add(span.as_secs())),
+        issued: unix_secs(),
+        until: span.map(|span| unix_secs().saturating_add(span.as_secs())),
     };
     // First: an invitation that nobody remembers could not be taken back.
     Invited::add(&context.folder, Guest::from(&certificate))?;
