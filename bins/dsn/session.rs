@@ -9,7 +9,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::{Network, NoService},
 };
-use dsn_net::{NetOptions, Node, is_public_address};
+use dsn_net::{NetOptions, Node, is_plain_tcp, is_public_address};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     failures,
     firewall::{Fence, Operator, RuleSet},
     membership::save_revocations,
-    psk::{self, is_covered},
+    psk,
     runtime::{SystemEnvironment, ThreadCompute, fill_random},
 };
 
@@ -92,7 +92,7 @@ fn listen(options: &NetOptions) -> Vec<String> {
     if !options.bootstrap.iter().chain(remembered).any(|address| is_public_address(address)) {
         return Vec::new();
     }
-    let covered = |address: &&str| options.psk.is_none() || is_covered(address);
+    let covered = |address: &&str| options.psk.is_none() || is_plain_tcp(address);
     LISTEN.into_iter().filter(covered).map(str::to_owned).collect()
 }
 

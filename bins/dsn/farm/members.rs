@@ -3,13 +3,13 @@
 
 use dsn_cli::{Exit, Failure, Key, Origin, note};
 use dsn_core::ports::Network;
-use dsn_net::Node;
+use dsn_net::{Node, is_plain_tcp};
 
 use crate::{
     context::Context,
     membership::{FOUNDER_KEY, load_revocations, save_revocations},
     network::Invited,
-    psk::{self, is_covered},
+    psk,
     runtime::unix_secs,
 };
 
@@ -38,9 +38,11 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
 /// error.
 pub(super) fn listen(context: &Context, has_psk: bool) -> Result<Vec<String>, Failure> {
     let listen = context.settings.list(Key::FarmListen);
-    let Some(bare) = listen.iter().find(|address| !is_covered(address)).filter(|_| has_psk) else { return Ok(listen) };
+    let Some(bare) = listen.iter().find(|address| !is_plain_tcp(address)).filter(|_| has_psk) else {
+        return Ok(listen);
+    };
     if matches!(context.settings.get(Key::FarmListen), Some((_, Origin::BuiltIn)) | None) {
-        return Ok(listen.into_iter().filter(|address| is_covered(address)).collect());
+        return Ok(listen.into_iter().filter(|address| is_plain_tcp(address)).collect());
     }
     let (key, value) = (Key::FarmListen.name(), Key::NetworkPskFile.name());
     Err(Failure::new(Exit::Configuration, format!("{key}: {bare} is not TCP, and {value} covers TCP only"))
