@@ -10,8 +10,9 @@ use crate::{
 
 /// A folder whose runs remember, or do not.
 fn folder(remember: bool) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.toml"), format!("[network]\nremember = {remember}\n")).unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let text = format!("[network]\nremember = {remember}\n");
+    fs::write(folder.path().join("config.toml"), text).expect("writable");
     folder
 }
 
