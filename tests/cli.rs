@@ -5,6 +5,8 @@ mod closed;
 #[path = "support/disk.rs"]
 #[expect(dead_code, reason = "other tests fill it")]
 mod disk;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/farmers.rs"]
 mod farmers;
 #[path = "cli/firewall.rs"]
@@ -20,6 +22,8 @@ mod identity;
 mod network;
 #[path = "cli/read_only.rs"]
 mod read_only;
+#[path = "cli/remember.rs"]
+mod remember;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/space.rs"]

@@ -1,6 +1,8 @@
 //! Real processes on machines of a small internet made of network namespaces: home routers, a relay, a broken cable, a bad
 //! line, a network without IPv4.
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "nat/lab.rs"]
 mod lab;
 
@@ -57,9 +59,9 @@ fn two_homes_exchange_files_by_punching_holes() {
     exchange(&lab, &hidden);
     let punched = |farmer| lab.status(farmer)["reach"]["hole_punched"].as_u64().expect("a number");
     assert!(hidden.iter().map(punched).sum::<u64>() >= 1, "no direct connection came about");
-    let doctor = lab.dsn("home", &hidden[0].dir).arg("doctor").output().expect("dsn starts");
+    let doctor = command::output(lab.dsn("home", &hidden[0].dir).arg("doctor"));
     let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    assert!(doctor.status.success() && told.contains("forward a port"), "{}", lab::shown(&doctor));
+    assert!(doctor.status.success() && told.contains("forward a port"), "{}", command::shown(&doctor));
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl RunningFarmer {
 
     pub(crate) fn leave(&self, folder: &Folder) -> Result<(), Failure> {
         let text = serde_json::to_string(self).expect("strings are JSON");
-        std::fs::write(folder.path(FARMER_FILE), text).map_err(|error| Failure::of(Exit::Disk, &error))
+        folder.replace(FARMER_FILE, text.as_bytes()).map_err(|error| Failure::of(Exit::Disk, &error))
     }
 }
 

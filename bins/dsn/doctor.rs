@@ -32,7 +32,7 @@ impl Finding {
 }
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    let mut findings = vec![whereabouts(context)];
+    let mut findings = vec![whereabouts(context)?];
     match control::ask(&context.folder, status::QUESTION).await {
         Some(answer) => match serde_json::from_str(&answer).map_err(|error| Failure::of(Exit::Internal, &error))? {
             StatusAnswer::Status(status) => findings.extend(of_farmer(&status)),
@@ -59,17 +59,18 @@ fn print(Finding { what, is_well, says, advice }: &Finding) {
 }
 
 /// Where the network is looked for.
-fn whereabouts(context: &Context) -> Finding {
+fn whereabouts(context: &Context) -> Result<Finding, Failure> {
     let name = context.settings.text(Key::NetworkName);
     let bootstrap = session::bootstrap(context);
-    let remembered = session::remembered(context).len();
-    let lan = session::mdns(context, &bootstrap).unwrap_or(false);
+    let remembered = session::remembered(context)?.len();
+    let lan = session::mdns(context, &bootstrap)?;
     if bootstrap.is_empty() && remembered == 0 && !lan {
         let says = format!("network {name}: nothing says where it is");
-        return Finding::ill("network", says, "name one of its nodes with --bootstrap ADDR, or allow mDNS on the LAN");
+        let advice = "name one of its nodes with --bootstrap ADDR, or allow mDNS on the LAN";
+        return Ok(Finding::ill("network", says, advice));
     }
     let at = if bootstrap.is_empty() { "the LAN (mDNS)".to_owned() } else { bootstrap.join(" ") };
-    Finding::well("network", format!("network {name}, looked for at {at}; {remembered} nodes remembered"))
+    Ok(Finding::well("network", format!("network {name}, looked for at {at}; {remembered} nodes remembered")))
 }
 
 /// What the farmer in this folder says of itself.

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Write},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,15 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+}
+
+/// Who may read a file of the folder besides its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Whoever the user lets read files.
+    Usual,
+    /// Nobody.
+    None,
 }
 
 /// Held while a farmer runs in the folder.
@@ -67,12 +77,41 @@ impl Folder {
                 Err(_) => Err(Failure::new(Exit::Configuration, format!("{} is not readable", path.display()))),
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Renamed into place: another first command never reads half of it.
-                let fresh = self.path(&format!("FORMAT.new-{}", std::process::id()));
-                fs::write(&fresh, format!("{FORMAT}\n")).and_then(|()| fs::rename(&fresh, &path)).map_err(disk)
+                self.replace("FORMAT", format!("{FORMAT}\n").as_bytes()).map_err(disk)
             }
             Err(error) => Err(disk(error)),
         }
+    }
+
+    /// Writes a file as a whole: whoever reads it, and whatever ends this process or the machine, it is the old one or the new.
+    pub(crate) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.settle(&self.write_fresh(name, bytes, Readers::Usual)?, name)
+    }
+
+    /// Writes a file under a name of this process, to be given its own; it is durable, and gone if that fails.
+    pub(crate) fn write_fresh(&self, name: &str, bytes: &[u8], readers: Readers) -> io::Result<PathBuf> {
+        let fresh = self.path(&format!("{name}.new-{}", std::process::id()));
+        let mode = match readers {
+            Readers::Usual => 0o666,
+            Readers::None => 0o600,
+        };
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&fresh);
+        let written = file.and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.map(|()| fresh.clone()).inspect_err(|_| drop(fs::remove_file(&fresh)))
+    }
+
+    /// Gives what was written the name in which it takes the place of an older one.
+    pub(crate) fn settle(&self, fresh: &Path, name: &str) -> io::Result<()> {
+        fs::rename(fresh, self.path(name)).inspect_err(|_| drop(fs::remove_file(fresh)))?;
+        self.sync()
+    }
+
+    /// Makes names durable: those of files are their folder's.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(&self.root)?.sync_all()
     }
 
     /// Locks the folder for the one farmer that may run in it.
@@ -91,5 +130,46 @@ impl Folder {
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(|error| Failure::of(Exit::Disk, &error))?;
         Ok(FarmerLock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn files(folder: &Folder) -> Vec<String> {
+        let names = fs::read_dir(folder.root()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder { root: root.path().into() };
+        for text in ["old and long", "new", ""] {
+            folder.replace("list", text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(folder.path("list")).unwrap(), text);
+            assert_eq!(files(&folder), ["list"], "nothing else is left");
+        }
+        // Where a folder has the name, nothing can be renamed to it.
+        fs::create_dir(folder.path("taken")).unwrap();
+        fs::write(folder.path("taken/file"), "").unwrap();
+        assert!(folder.replace("taken", b"x").is_err());
+        assert!(folder.path("taken/file").exists() && files(&folder).len() == 2, "{:?}", files(&folder));
+        let missing = Folder { root: root.path().join("missing") };
+        assert_eq!(missing.replace("list", b"x").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_secret_is_never_anybody_elses_to_read() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder { root: root.path().into() };
+        let fresh = folder.write_fresh("key", b"secret", Readers::None).unwrap();
+        assert_eq!(fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o600, "before it has its name");
+        folder.settle(&fresh, "key").unwrap();
+        assert_eq!(fs::metadata(folder.path("key")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(files(&folder), ["key"]);
     }
 }

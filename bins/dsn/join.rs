@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     args::Join,
     context::Context,
-    keys::{Existing, write_secret},
+    keys::Existing,
     membership::{Joined, MEMBERSHIP_FILE, load_revocations},
 };
 
@@ -68,9 +68,11 @@ pub(crate) fn check_unused(context: &Context) -> Result<(), Failure> {
 /// Writes the membership down, as private as a key.
 pub(crate) fn keep(context: &Context, invitation: &Invitation) -> Result<(), Failure> {
     context.folder.open()?;
-    let path = context.folder.path(MEMBERSHIP_FILE);
-    write_secret(&path, &format!("{}\n", invitation.to_text()), Existing::GivesWay)
-        .map_err(|error| Failure::of(Exit::Disk, &error).named(format!("cannot write {}", path.display())))
+    let (folder, text) = (&context.folder, format!("{}\n", invitation.to_text()));
+    folder.write_secret(MEMBERSHIP_FILE, &text, Existing::GivesWay).map_err(|error| {
+        let shown = folder.path(MEMBERSHIP_FILE);
+        Failure::of(Exit::Disk, &error).named(format!("cannot write {}", shown.display()))
+    })
 }
 
 /// The text as an argument, in the file that the argument names, on standard input, or in the environment.

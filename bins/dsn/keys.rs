@@ -2,17 +2,19 @@
 //! some are.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    fs::File,
+    io::{ErrorKind, Read},
+    os::unix::fs::PermissionsExt,
 };
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use dsn_cli::{Exit, Failure};
 use dsn_core::identity::Identity;
 
-use crate::{folder::Folder, runtime::fill_random};
+use crate::{
+    folder::{Folder, Readers},
+    runtime::fill_random,
+};
 
 /// Bytes of a secret that are read: the longest is an invitation.
 const SECRET_MAX_BYTES: u64 = 64 * 1024;
@@ -30,24 +32,22 @@ impl Folder {
     /// The key of that name; made when there is none.
     pub(crate) fn key(&self, name: &str) -> Result<Identity, Failure> {
         self.open()?;
-        let path = self.path(name);
         if let Some(identity) = self.existing_key(name)? {
             return Ok(identity);
         }
         let mut seed = [0; 32];
         fill_random(&mut seed);
-        match self.write_key(&path, &seed) {
+        let text = format!("{}\n", HEXLOWER_PERMISSIVE.encode(&seed));
+        match self.write_secret(name, &text, Existing::Stays) {
             Ok(()) => Ok(Identity::from_seed(seed)),
             // Two first commands at once: the other one was faster.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 self.existing_key(name)?.ok_or_else(|| Failure::of(Exit::Disk, &error))
             }
-            Err(error) => Err(Failure::of(Exit::Disk, &error).named(format!("cannot write {}", path.display()))),
+            Err(error) => {
+                Err(Failure::of(Exit::Disk, &error).named(format!("cannot write {}", self.path(name).display())))
+            }
         }
-    }
-
-    fn write_key(&self, path: &Path, seed: &[u8; 32]) -> std::io::Result<()> {
-        write_secret(path, &format!("{}\n", HEXLOWER_PERMISSIVE.encode(seed)), Existing::Stays)
     }
 
     /// The key of that name, if there is one.
@@ -81,20 +81,18 @@ impl Folder {
         let read = (&mut file).take(SECRET_MAX_BYTES).read_to_string(&mut text);
         Ok(Some(if read.is_ok() { text } else { String::new() }))
     }
-}
 
-/// Writes a secret under a name of this process, then gives it its own: nobody ever reads half of one.
-pub(crate) fn write_secret(path: &Path, text: &str, existing: Existing) -> std::io::Result<()> {
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    match existing {
-        Existing::GivesWay => std::fs::rename(&fresh, path),
-        Existing::Stays => {
-            let linked = std::fs::hard_link(&fresh, path);
-            std::fs::remove_file(&fresh)?;
-            linked
+    /// Writes a secret as a whole: nobody ever reads half of one, and nobody else any.
+    pub(crate) fn write_secret(&self, name: &str, text: &str, existing: Existing) -> std::io::Result<()> {
+        let fresh = self.write_fresh(name, text.as_bytes(), Readers::None)?;
+        match existing {
+            Existing::GivesWay => self.settle(&fresh, name),
+            Existing::Stays => {
+                let linked = std::fs::hard_link(&fresh, self.path(name));
+                std::fs::remove_file(&fresh)?;
+                linked?;
+                self.sync()
+            }
         }
     }
 }

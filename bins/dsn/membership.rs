@@ -1,11 +1,7 @@
 //! The closed network that a folder belongs to: the invitation it was joined with, kept like a key, and the latest list of
 //! revocations. In a founder's folder also the founder's key and who was invited (`network`).
 
-use std::{
-    io::{ErrorKind, Write},
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io::ErrorKind, path::PathBuf};
 
 use dsn_cli::{Exit, Failure};
 use dsn_core::{
@@ -19,7 +15,7 @@ use dsn_core::{
 };
 use dsn_net::address_to_text;
 
-use crate::folder::Folder;
+use crate::{folder::Folder, runtime::unix_secs};
 
 /// The invitation.
 pub(crate) const MEMBERSHIP_FILE: &str = "membership";
@@ -37,10 +33,6 @@ pub(crate) struct Joined {
     pub(crate) membership: Membership,
     /// Where the network is found, as the invitation says.
     pub(crate) bootstrap: Vec<String>,
-}
-
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Joined {
@@ -76,7 +68,7 @@ impl Joined {
 
     /// Fails when the network would not let this member in; before anybody is asked.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.membership.standing(now()).map_err(refused)
+        self.membership.standing(unix_secs()).map_err(refused)
     }
 }
 
@@ -125,14 +117,8 @@ pub(crate) fn save_revocations(folder: &Folder, list: &VerifiedRevocations) -> R
     write(folder, REVOCATIONS_FILE, &list.as_signed().encode())
 }
 
-/// Writes a file of the folder as a whole: nobody ever reads half of it.
+/// Writes a file of the folder as a whole.
 pub(crate) fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let fresh = folder.path(&format!("{name}.new-{}", std::process::id()));
-    let written = std::fs::File::create(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written
-        .and_then(|()| std::fs::rename(&fresh, folder.path(name)))
-        .map_err(|error| Failure::of(Exit::Disk, &error).named(format!("cannot write {name}")))
+    let failed = |error: std::io::Error| Failure::of(Exit::Disk, &error).named(format!("cannot write {name}"));
+    folder.replace(name, bytes).map_err(failed)
 }

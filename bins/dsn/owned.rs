@@ -1,17 +1,13 @@
 //! Which files this folder's owner has put and until when they are to be kept, so that a farmer running here renews them.
 //! One line a file in the folder: its CID, and for how many seconds a lease is made each time. No file data.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use dsn_cli::{Exit, Failure};
 use dsn_client::{Client, Keep};
 use dsn_core::cid::Cid;
 
-use crate::folder::Folder;
+use crate::{folder::Folder, runtime::unix_secs};
 
 const FILE: &str = "owned";
 
@@ -23,10 +19,6 @@ pub(crate) struct Owned(BTreeMap<String, Entry>);
 struct Entry {
     ttl_secs: u64,
     renewed_at: u64,
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Owned {
@@ -43,13 +35,8 @@ impl Owned {
     fn save(&self, folder: &Folder) -> Result<(), Failure> {
         let line = |(cid, entry): (&String, &Entry)| format!("{cid} {} {}\n", entry.ttl_secs, entry.renewed_at);
         let text: String = self.0.iter().map(line).collect();
-        let fresh = folder.path(&format!("{FILE}.new-{}", std::process::id()));
-        let written = std::fs::File::create(&fresh).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        written
-            .and_then(|()| std::fs::rename(&fresh, folder.path(FILE)))
+        folder
+            .replace(FILE, text.as_bytes())
             .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's files was not written"))
     }
 
@@ -67,7 +54,7 @@ impl Owned {
     pub(crate) fn note(folder: &Folder, cid: Cid, ttl: Option<Duration>) -> Result<(), Failure> {
         Self::change(folder, |owned| match ttl {
             Some(ttl) => {
-                owned.0.insert(cid.to_string(), Entry { ttl_secs: ttl.as_secs(), renewed_at: now() });
+                owned.0.insert(cid.to_string(), Entry { ttl_secs: ttl.as_secs(), renewed_at: unix_secs() });
             }
             None => drop(owned.0.remove(&cid.to_string())),
         })
@@ -86,14 +73,14 @@ impl Owned {
     /// Renews what is past half of its time. One that cannot be reached now is tried again the next time.
     pub(crate) async fn renew(folder: &Folder, client: &Client) {
         for (text, entry) in Self::load(folder).0 {
-            let is_due = entry.renewed_at.saturating_add(entry.ttl_secs / 2) <= now();
+            let is_due = entry.renewed_at.saturating_add(entry.ttl_secs / 2) <= unix_secs();
             let Some(cid) = text.parse::<Cid>().ok().filter(|_| is_due) else { continue };
             let ttl = Duration::from_secs(entry.ttl_secs);
             match client.keep_file(cid, Keep::For(ttl)).await {
                 Ok(report) if report.confirmed * 2 > report.farmers && report.unlocated == 0 => {
                     let renewed = Self::change(folder, |owned| {
                         // Given up meanwhile: not taken up again.
-                        owned.0.entry(text.clone()).and_modify(|entry| entry.renewed_at = now());
+                        owned.0.entry(text.clone()).and_modify(|entry| entry.renewed_at = unix_secs());
                     });
                     tracing::info!(%cid, farmers = report.confirmed, ok = renewed.is_ok(), "lease renewed");
                 }

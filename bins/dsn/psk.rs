@@ -22,8 +22,3 @@ pub(crate) fn load(context: &Context) -> Result<Option<PreSharedKey>, Failure> {
     })?;
     Ok(Some(key))
 }
-
-/// Whether a pre-shared key covers an address: TCP and nothing around it.
-pub(crate) fn is_covered(address: &str) -> bool {
-    address.contains("/tcp/") && !address.contains("/ws") && !address.contains("/tls")
-}

@@ -15,12 +15,17 @@ pub(crate) fn fill_random(bytes: &mut [u8]) {
     rand::rngs::SysRng.try_fill_bytes(bytes).expect("the system's generator works");
 }
 
+/// The system's clock; 0 where it stands before 1970.
+pub(crate) fn unix_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The system's clock and generator.
 pub(crate) struct SystemEnvironment;
 
 impl Environment for SystemEnvironment {
     fn unix_secs(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        unix_secs()
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

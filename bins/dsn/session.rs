@@ -9,7 +9,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::{Network, NoService},
 };
-use dsn_net::{NetOptions, Node, is_public_address};
+use dsn_net::{NetOptions, Node, is_plain_tcp, is_public_address};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     failures,
     firewall::{Fence, Operator, RuleSet},
     membership::save_revocations,
-    psk::{self, is_covered},
+    psk,
     runtime::{SystemEnvironment, ThreadCompute, fill_random},
 };
 
@@ -73,7 +73,7 @@ pub(crate) fn net_options(
     Ok(NetOptions {
         mdns: mdns(context, &bootstrap)?,
         bootstrap,
-        remembered: remembered(context),
+        remembered: remembered(context)?,
         rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
         membership: membership.transpose()?,
         psk: psk::load(context)?,
@@ -92,25 +92,28 @@ fn listen(options: &NetOptions) -> Vec<String> {
     if !options.bootstrap.iter().chain(remembered).any(|address| is_public_address(address)) {
         return Vec::new();
     }
-    let covered = |address: &&str| options.psk.is_none() || is_covered(address);
+    let covered = |address: &&str| options.psk.is_none() || is_plain_tcp(address);
     LISTEN.into_iter().filter(covered).map(str::to_owned).collect()
 }
 
 /// Nodes of the same network that an earlier run met.
-pub(crate) fn remembered(context: &Context) -> Vec<(NodeId, Vec<String>)> {
-    if context.settings.text(Key::NetworkRemember) == "false" {
-        return Vec::new();
+pub(crate) fn remembered(context: &Context) -> Result<Vec<(NodeId, Vec<String>)>, Failure> {
+    if !context.yes_or_no(Key::NetworkRemember)? {
+        return Ok(Vec::new());
     }
     let text = std::fs::read_to_string(context.folder.path(PEERS_FILE)).unwrap_or_default();
     let known: Remembered = serde_json::from_str(&text).unwrap_or_default();
     if known.network != context.settings.text(Key::NetworkName) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    known.peers.into_iter().filter_map(|(node, addresses)| Some((node.parse().ok()?, addresses))).collect()
+    Ok(known.peers.into_iter().filter_map(|(node, addresses)| Some((node.parse().ok()?, addresses))).collect())
 }
 
-/// Writes down whom this run met. A folder that cannot be written only costs the next run some time.
+/// Writes down whom this run met, where that is wanted. A folder that cannot be written only costs the next run some time.
 pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
+    if !context.yes_or_no(Key::NetworkRemember).unwrap_or(false) {
+        return;
+    }
     let Ok(peers) = node.good_peers().await else { return };
     if peers.is_empty() {
         return;
@@ -118,9 +121,10 @@ pub(crate) async fn remember(context: &Context, network: &str, node: &Node) {
     let peers = peers.into_iter().take(PEERS_KEPT).map(|(node, addresses)| (node.to_string(), addresses)).collect();
     let known = Remembered { network: network.into(), peers };
     let text = serde_json::to_string(&known).expect("strings are JSON");
-    let (path, fresh) =
-        (context.folder.path(PEERS_FILE), context.folder.path(&format!("{PEERS_FILE}.new-{}", std::process::id())));
-    if let Err(error) = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path)) {
+    let folder = context.folder.clone();
+    // Not here: a busy disk takes its time.
+    let written = tokio::task::spawn_blocking(move || folder.replace(PEERS_FILE, text.as_bytes())).await;
+    if let Ok(Err(error)) = written {
         tracing::debug!(%error, "peers were not remembered");
     }
 }

@@ -6,15 +6,14 @@ use std::{
     env,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The binary under test.
-const DSN: &str = env!("CARGO_BIN_EXE_dsn");
+use crate::command::{DSN, isolate, make_up, output, same, shown};
 
 /// Delays and carries what comes to a tunnel; Python, since a tunnel device wants calls that no safe Rust has.
 const TUNNEL: &str = include_str!("tunnel.py");
@@ -168,10 +167,7 @@ impl Lab {
     pub(crate) fn dsn(&self, host: &str, dir: &Path) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name(host), DSN]).arg("--dir").arg(dir);
-        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("DSN_")) {
-            command.env_remove(name);
-        }
-        command.env("DSN_MDNS", "false").env("DSN_UPNP", "false").stdin(Stdio::null());
+        isolate(&mut command).env("DSN_UPNP", "false");
         command
     }
 
@@ -194,23 +190,21 @@ impl Lab {
 
     /// What a farmer says of itself.
     pub(crate) fn status(&self, farmer: &LabFarmer) -> Value {
-        let done = self.dsn(&farmer.host, &farmer.dir).args(["status", "--json"]).output().expect("dsn starts");
+        let done = output(self.dsn(&farmer.host, &farmer.dir).args(["status", "--json"]));
         serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown(&done)))
     }
 
     /// A file of bytes that follow from its name.
     pub(crate) fn file(&self, name: &str, len: usize) -> PathBuf {
-        let mut bytes = vec![0; len];
-        blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
         let path = self.folder.path().join(name);
-        std::fs::write(&path, bytes).expect("writable");
+        make_up(&path, len);
         path
     }
 
     /// Puts a file from a host; gives its CID.
     pub(crate) fn put(&self, host: &str, bootstrap: &str, file: &Path) -> String {
         let mut put = self.dsn(host, &self.folder.path().join(format!("client-{host}")));
-        let done = put.args(["put", "--bootstrap", bootstrap]).arg(file).output().expect("dsn starts");
+        let done = output(put.args(["put", "--bootstrap", bootstrap]).arg(file));
         assert!(done.status.success(), "put at {host}: {}", shown(&done));
         String::from_utf8(done.stdout).expect("UTF-8").trim().to_owned()
     }
@@ -219,13 +213,11 @@ impl Lab {
     pub(crate) fn get(&self, host: &str, bootstrap: &str, cid: &str, original: &Path) -> Result<(), String> {
         let copy = self.folder.path().join(format!("copy-{host}"));
         let mut get = self.dsn(host, &self.folder.path().join(format!("client-{host}")));
-        let done = get.args(["get", "--bootstrap", bootstrap, "--force", cid, "-o"]).arg(&copy).output();
-        let done = done.expect("dsn starts");
+        let done = output(get.args(["get", "--bootstrap", bootstrap, "--force", cid, "-o"]).arg(&copy));
         if !done.status.success() {
             return Err(shown(&done));
         }
-        let read = |path: &Path| std::fs::read(path).expect("readable");
-        assert!(read(original) == read(&copy), "{} came back as something else", original.display());
+        assert!(same(original, &copy), "{} came back as something else", original.display());
         Ok(())
     }
 }
@@ -240,10 +232,4 @@ impl Drop for Lab {
             let _gone = run("ip", &["netns", "del", name], "");
         }
     }
-}
-
-/// What a command printed, its exit code first: for messages of failed tests.
-pub(crate) fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("exit {:?}\nstdout: {}\nstderr: {}", output.status.code(), text(&output.stdout), text(&output.stderr))
 }

@@ -1,18 +1,21 @@
 //! A network of real processes for tests: `dsn devnet` as a user would start it, farmers killed and brought back one by one,
 //! commands run against it. Everything ends with the test, however that ends.
 
+#[path = "command.rs"]
+mod command;
+
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The binary under test.
-pub(crate) const DSN: &str = env!("CARGO_BIN_EXE_dsn");
+pub(crate) use self::command::{DSN, output, same, shown};
+use self::command::{isolate, make_up};
 
 /// A farmer of the network.
 pub(crate) struct TestFarmer {
@@ -36,24 +39,8 @@ pub(crate) struct TestNetwork {
 /// `dsn` without anything of this machine's settings.
 pub(crate) fn dsn(dir: &Path) -> Command {
     let mut command = Command::new(DSN);
-    for (name, _) in std::env::vars() {
-        if name.starts_with("DSN_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("DSN_DIR", dir).env("DSN_MDNS", "false").stdin(Stdio::null());
+    isolate(&mut command).env("DSN_DIR", dir);
     command
-}
-
-/// Runs a command to its end.
-pub(crate) fn output(command: &mut Command) -> Output {
-    command.output().expect("dsn starts")
-}
-
-/// What a command printed, its exit code first: for messages of failed tests.
-pub(crate) fn shown(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("exit {:?}\nstdout: {}\nstderr: {}", output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 fn json_of(line: &str) -> Value {
@@ -124,10 +111,8 @@ impl TestNetwork {
 
     /// A file of bytes that follow from its name.
     pub(crate) fn file(&self, name: &str, len: usize) -> PathBuf {
-        let mut bytes = vec![0; len];
-        blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
         let path = self.path(name);
-        std::fs::write(&path, bytes).expect("writable");
+        make_up(&path, len);
         path
     }
 
@@ -211,14 +196,4 @@ impl Drop for TestNetwork {
         let _gone = kill_process(pid, Signal::TERM);
         let _gone = self.devnet.wait();
     }
-}
-
-/// Whether two files hold the same bytes.
-pub(crate) fn same(a: &Path, b: &Path) -> bool {
-    let read = |path: &Path| {
-        let mut bytes = Vec::new();
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).expect("readable");
-        blake3::hash(&bytes)
-    };
-    read(a) == read(b)
 }

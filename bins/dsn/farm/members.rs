@@ -3,18 +3,19 @@
 
 use dsn_cli::{Exit, Failure, Key, Origin, note};
 use dsn_core::ports::Network;
-use dsn_net::Node;
+use dsn_net::{Node, is_plain_tcp};
 
 use crate::{
     context::Context,
-    membership::{self, FOUNDER_KEY, load_revocations, save_revocations},
+    membership::{FOUNDER_KEY, load_revocations, save_revocations},
     network::Invited,
-    psk::{self, is_covered},
+    psk,
+    runtime::unix_secs,
 };
 
 /// Says what is odd about a closed network, before it is served.
 pub(super) fn check(context: &Context) -> Result<(), Failure> {
-    let closed = context.settings.text(Key::NetworkClosed) == "true";
+    let closed = context.yes_or_no(Key::NetworkClosed)?;
     if closed && context.joined.is_none() && context.settings.get(Key::NetworkPskFile).is_none() {
         let error = format!("{} is true, but anybody could take part", Key::NetworkClosed.name());
         return Err(Failure::new(Exit::Configuration, error)
@@ -37,9 +38,11 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
 /// error.
 pub(super) fn listen(context: &Context, has_psk: bool) -> Result<Vec<String>, Failure> {
     let listen = context.settings.list(Key::FarmListen);
-    let Some(bare) = listen.iter().find(|address| !is_covered(address)).filter(|_| has_psk) else { return Ok(listen) };
+    let Some(bare) = listen.iter().find(|address| !is_plain_tcp(address)).filter(|_| has_psk) else {
+        return Ok(listen);
+    };
     if matches!(context.settings.get(Key::FarmListen), Some((_, Origin::BuiltIn)) | None) {
-        return Ok(listen.into_iter().filter(|address| is_covered(address)).collect());
+        return Ok(listen.into_iter().filter(|address| is_plain_tcp(address)).collect());
     }
     let (key, value) = (Key::FarmListen.name(), Key::NetworkPskFile.name());
     Err(Failure::new(Exit::Configuration, format!("{key}: {bare} is not TCP, and {value} covers TCP only"))
@@ -58,7 +61,7 @@ pub(super) async fn remember_revocations(context: &Context, node: &Node) {
         if let Some(Err(why)) = context.joined.as_ref().map(|joined| {
             let mut membership = joined.membership.clone();
             let _same_network = membership.learn(list.into_signed());
-            membership.standing(membership::now())
+            membership.standing(unix_secs())
         }) {
             note(&format!("warning: this farmer is alone now: {why}"));
         }

@@ -1,18 +1,17 @@
 //! What is said of another farmer with the same key: by the older of the two as a problem, by the younger as the error it
 //! ends with.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use dsn_cli::{Exit, Failure};
 use dsn_core::twins::Twin;
 use dsn_net::address_to_text;
 
+use crate::runtime::unix_secs;
+
 const COPIED: &str = "a copied folder is no second farmer: give each a folder of its own with --dir DIR";
 
 fn where_and_when(twin: &Twin) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let addresses: Vec<String> = twin.addresses.iter().filter_map(address_to_text).collect();
-    format!("it was started {} s ago and listens on {}", now.saturating_sub(twin.started), addresses.join(" "))
+    format!("it was started {} s ago and listens on {}", unix_secs().saturating_sub(twin.started), addresses.join(" "))
 }
 
 /// Why this farmer ends.

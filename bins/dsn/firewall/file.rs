@@ -1,8 +1,8 @@
 //! The file of rules made by command: read as a whole or not at all, replaced as a whole. One command changes it at a time.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
+    fs::{self, OpenOptions},
+    io::ErrorKind,
 };
 
 use dsn_cli::{Exit, Failure};
@@ -47,15 +47,6 @@ pub(super) fn change<T>(
     lock.lock().map_err(disk)?;
     let mut book = read(folder)?;
     let done = change(&mut book)?;
-    write(folder, &book.to_text()).map_err(disk)?;
+    folder.replace(FILE, book.to_text().as_bytes()).map_err(disk)?;
     Ok(done)
-}
-
-fn write(folder: &Folder, text: &str) -> std::io::Result<()> {
-    let fresh = folder.path(&format!("{FILE}.new"));
-    let mut file = File::create(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, folder.path(FILE))?;
-    File::open(folder.root())?.sync_all()
 }

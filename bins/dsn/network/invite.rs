@@ -1,7 +1,5 @@
 //! `dsn network invite`: makes a member's key and certificate, and prints them with the network's addresses as one text.
 
-use std::net::IpAddr;
-
 use dsn_cli::{Exit, Failure, human_span, note, parse_span, print_json, print_line};
 use dsn_core::{
     identity::Identity,
@@ -11,11 +9,17 @@ use dsn_core::{
         invitation::Invitation,
     },
 };
-use dsn_net::address_to_bytes;
+use dsn_net::{Scope, address_to_bytes};
 use serde_json::json;
 
 use super::{Invited, founded, invited::Guest};
-use crate::{args::Invite, context::Context, failures, membership::now, runtime::fill_random, session};
+use crate::{
+    args::Invite,
+    context::Context,
+    failures,
+    runtime::{fill_random, unix_secs},
+    session,
+};
 
 pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
     let (joined, founder) = founded(context)?;
@@ -37,8 +41,8 @@ pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
         founder: founder.node_id(),
         member: member.node_id(),
         label,
-        issued: now(),
-        until: span.map(|span| now().saturating_add(span.as_secs())),
+        issued: unix_secs(),
+        until: span.map(|span| unix_secs().saturating_add(span.as_secs())),
     };
     // First: an invitation that nobody remembers could not be taken back.
     Invited::add(&context.folder, Guest::from(&certificate))?;
@@ -66,32 +70,17 @@ fn addresses(context: &Context) -> Result<Vec<String>, Failure> {
         return Err(Failure::new(Exit::Network, "an invitation needs an address: no farmer runs in this folder")
             .hint("start one with `dsn farm --storage 100GiB`, or name nodes of the network with --bootstrap ADDR"));
     }
-    addresses.sort_by_key(|address| reach(address));
-    let best = addresses.first().map_or(Reach::Loopback, |address| reach(address));
+    // What is no address is an error of whoever encodes it.
+    let scope = |address: &String| Scope::of(address).unwrap_or(Scope::World);
+    addresses.sort_by_key(scope);
+    let best = addresses.first().map_or(Scope::Machine, scope);
     match best {
-        Reach::World => {}
-        Reach::Lan => note("warning: these addresses are of a local network; only who is in it can join"),
-        Reach::Loopback => note("warning: these addresses are of this machine; nobody else can join by them"),
+        Scope::World => {}
+        Scope::Lan => note("warning: these addresses are of a local network; only who is in it can join"),
+        Scope::Machine => note("warning: these addresses are of this machine; nobody else can join by them"),
     }
     // Who can use a better one has no use for this machine's own.
-    addresses.retain(|address| best == Reach::Loopback || reach(address) != Reach::Loopback);
+    addresses.retain(|address| best == Scope::Machine || scope(address) != Scope::Machine);
     addresses.truncate(RECORD_MAX_ADDRESSES);
     Ok(addresses)
-}
-
-/// From how far away an address can be dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
-    World,
-    Lan,
-    Loopback,
-}
-
-fn reach(address: &str) -> Reach {
-    match address.split('/').nth(2).and_then(|host| host.parse::<IpAddr>().ok()) {
-        Some(ip) if ip.is_loopback() => Reach::Loopback,
-        Some(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => Reach::Lan,
-        Some(IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => Reach::Lan,
-        _ => Reach::World,
-    }
 }

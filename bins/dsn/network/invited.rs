@@ -7,10 +7,7 @@ use dsn_cli::{Exit, Failure};
 use dsn_core::{membership::certificate::CertificateBody, node_id::NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    folder::Folder,
-    membership::{now, write},
-};
+use crate::{folder::Folder, membership::write, runtime::unix_secs};
 
 const FILE: &str = "invited";
 
@@ -34,7 +31,7 @@ impl Guest {
 
     /// Whether the certificate has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.until.is_some_and(|until| until <= now())
+        self.until.is_some_and(|until| until <= unix_secs())
     }
 }
 

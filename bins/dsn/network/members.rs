@@ -6,7 +6,7 @@ use dsn_cli::{Failure, human_span, note, print_json, print_line};
 use serde_json::json;
 
 use super::{Invited, founded, invited::Guest};
-use crate::{context::Context, membership::now};
+use crate::{context::Context, runtime::unix_secs};
 
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let (joined, _) = founded(context)?;
@@ -32,11 +32,12 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         return Ok(());
     }
     print_line(&format!("{:<52} {:<8} {:<12} LABEL", "MEMBER", "STATE", "ENDS"));
+    let now = unix_secs();
     for guest in invited.iter() {
         let ends = match guest.until {
             None => "never".into(),
-            Some(until) if until <= now() => "ended".into(),
-            Some(until) => format!("in {}", human_span(Duration::from_secs(until - now()))),
+            Some(until) if until <= now => "ended".into(),
+            Some(until) => format!("in {}", human_span(Duration::from_secs(until - now))),
         };
         print_line(&format!("{:<52} {:<8} {ends:<12} {}", guest.member, state(guest), guest.label));
     }

@@ -11,8 +11,8 @@ use crate::{
     args::New,
     context::Context,
     join,
-    membership::{FOUNDER_KEY, MEMBERSHIP_FILE, now},
-    runtime::fill_random,
+    membership::{FOUNDER_KEY, MEMBERSHIP_FILE},
+    runtime::{fill_random, unix_secs},
 };
 
 /// What the founder's own membership is called.
@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &New) -> Result<(), Failure> {
         founder: founder.node_id(),
         member: member.node_id(),
         label: FOUNDER_LABEL.into(),
-        issued: now(),
+        issued: unix_secs(),
         until: None,
     };
     let own = Invitation::new(member, certificate.sign(&founder), []).expect("it was signed for this key");

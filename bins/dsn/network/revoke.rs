@@ -18,7 +18,8 @@ use crate::{
     args::Revoke,
     context::Context,
     control,
-    membership::{Joined, REVOKED_QUESTION, now, save_revocations},
+    membership::{Joined, REVOKED_QUESTION, save_revocations},
+    runtime::unix_secs,
     session::Session,
 };
 
@@ -53,7 +54,7 @@ fn list_with(
     member: NodeId,
 ) -> Result<VerifiedRevocations, Failure> {
     let last = joined.membership.revocations().map(|list| list.body().members.clone()).unwrap_or_default();
-    let over = |until: u64| until.saturating_add(MEMBER_SKEW_SECS) < now();
+    let over = |until: u64| until.saturating_add(MEMBER_SKEW_SECS) < unix_secs();
     let ended: BTreeSet<NodeId> =
         invited.iter().filter(|guest| guest.until.is_some_and(over)).filter_map(|guest| guest.node_id()).collect();
     let mut members: BTreeSet<NodeId> = last.difference(&ended).copied().collect();
@@ -64,7 +65,7 @@ fn list_with(
             .hint("make a new network and invite those who stay; memberships that end (--expires) take no room"));
     }
     // Never lower than before, even if this folder is an old copy.
-    let seq = now().max(joined.membership.seq() + 1);
+    let seq = unix_secs().max(joined.membership.seq() + 1);
     let network = joined.network().clone();
     Ok(RevocationsBody { network, founder: founder.node_id(), seq, members }.sign(founder))
 }

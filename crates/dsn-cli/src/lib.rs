@@ -11,7 +11,7 @@ mod size;
 mod span;
 mod terminal;
 
-pub use cap::{CapError, CapSpanText, parse_cap};
+pub use cap::{CAP_MIN_BYTES_PER_SEC, CapError, CapSpanText, parse_cap};
 pub use failure::{Exit, Failure};
 pub use logging::{DEFAULT_LEVEL, LogFilterError, start_logging};
 pub use nearest::nearest;

@@ -365,6 +365,7 @@ fn takes_truth(key: Key) -> bool {
         Key::NetworkMdns
             | Key::NetworkUpnp
             | Key::NetworkRendezvous
+            | Key::NetworkRemember
             | Key::NetworkClosed
             | Key::FarmRelay
             | Key::FarmRendezvousServer

@@ -25,6 +25,32 @@ pub(crate) enum Way {
     Circuit,
 }
 
+/// From how far away an address can be dialled, the farthest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// From everywhere, as far as the address tells; a DNS name is taken for such.
+    World,
+    /// From the LAN: private, link-local or unique-local.
+    Lan,
+    /// From the machine itself: loopback, and what names no host, which a machine takes for itself.
+    Machine,
+}
+
+impl Scope {
+    /// The scope of a text, of a relayed address that of the relay; none for what is no address.
+    pub fn of(text: &str) -> Option<Self> {
+        parse(text).ok().map(|address| scope(&address))
+    }
+}
+
+/// Whether a text is an address that is TCP and nothing around it; of a relayed one, whether the relay's is.
+pub fn is_plain_tcp(text: &str) -> bool {
+    parse(text).is_ok_and(|address| {
+        let to_host: Multiaddr = address.iter().take_while(|part| !matches!(part, Protocol::P2p(_))).collect();
+        way(&to_host) == Some(Way::Tcp)
+    })
+}
+
 /// Whether a text is an address that a node can listen on or dial.
 ///
 /// # Errors
@@ -127,26 +153,28 @@ pub(crate) fn origin(address: &Multiaddr) -> Option<IpAddr> {
     ip(address).filter(|_| !is_circuit(address))
 }
 
-/// Loopback, private, link-local or unique-local.
-pub(crate) fn is_local(address: &Multiaddr) -> bool {
+fn scope(address: &Multiaddr) -> Scope {
     match ip(address) {
-        Some(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Some(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-        None => false,
+        Some(ip) if ip.is_loopback() || ip.is_unspecified() => Scope::Machine,
+        Some(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => Scope::Lan,
+        Some(IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => Scope::Lan,
+        _ => Scope::World,
     }
+}
+
+/// Of this machine or its LAN.
+pub(crate) fn is_local(address: &Multiaddr) -> bool {
+    scope(address) != Scope::World
 }
 
 /// Whether it is an address, or a name, outside this LAN.
 pub(crate) fn is_public(address: &Multiaddr) -> bool {
-    way(address).is_some() && !is_local(address) && !ip(address).is_some_and(|ip| ip.is_unspecified())
+    way(address).is_some() && scope(address) == Scope::World
 }
 
 /// Whether a text is an address outside this machine and its LAN.
 pub fn is_public_address(text: &str) -> bool {
-    text.parse().is_ok_and(|address: Multiaddr| {
-        let (bare, _) = split(&address);
-        is_dnsaddr(&bare) || is_public(&bare)
-    })
+    Scope::of(text) == Some(Scope::World)
 }
 
 /// A part of the internet that one operator is likely to have: a /24 of IPv4, a /48 of IPv6.
@@ -244,6 +272,49 @@ mod tests {
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{id}")).is_ok());
         let foreign = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
         assert!(check_address(&format!("/ip4/1.2.3.4/tcp/5/p2p/{foreign}")).is_err());
+    }
+
+    #[test]
+    fn addresses_tell_from_how_far_away_they_can_be_dialled() {
+        let id = NodeId([3; 32]);
+        let circuit = |relay: &str| format!("{relay}/tcp/1/p2p/{id}/p2p-circuit");
+        for (text, scope) in [
+            ("/ip4/8.8.8.8/tcp/1", Some(Scope::World)),
+            ("/ip6/2001:db8::1/udp/1/quic-v1", Some(Scope::World)),
+            ("/dns4/example.net/tcp/1", Some(Scope::World)),
+            (&format!("/dnsaddr/example.net/p2p/{id}"), Some(Scope::World)),
+            (&circuit("/ip4/8.8.8.8"), Some(Scope::World)),
+            (&format!("/ip4/192.168.1.2/tcp/1/p2p/{id}"), Some(Scope::Lan)),
+            ("/ip4/169.254.1.1/tcp/1/ws", Some(Scope::Lan)),
+            ("/ip6/fd00::1/tcp/1", Some(Scope::Lan)),
+            ("/ip6/fe80::1/tcp/1", Some(Scope::Lan)),
+            ("/ip6/::ffff:10.0.0.1/tcp/1", Some(Scope::Lan)),
+            (&circuit("/ip4/10.0.0.1"), Some(Scope::Lan)),
+            ("/ip4/127.0.0.2/tcp/1", Some(Scope::Machine)),
+            ("/ip6/::1/tcp/1", Some(Scope::Machine)),
+            ("/ip4/0.0.0.0/tcp/1", Some(Scope::Machine)),
+            ("/ip6/::/tcp/1", Some(Scope::Machine)),
+            ("8.8.8.8:1", None),
+            ("/ip4/8.8.8.8/udp/1", None),
+        ] {
+            assert_eq!(Scope::of(text), scope, "{text}");
+            assert_eq!(is_public_address(text), scope == Some(Scope::World), "{text}");
+        }
+        assert!(Scope::World < Scope::Lan && Scope::Lan < Scope::Machine, "the farthest first");
+    }
+
+    #[test]
+    fn plain_tcp_has_nothing_around_it() {
+        let id = NodeId([3; 32]);
+        let relayed = |transport: &str| format!("/ip4/8.8.8.8/{transport}/p2p/{id}/p2p-circuit");
+        for text in ["/ip4/0.0.0.0/tcp/0", "/dns/ws.example.net/tcp/1", &format!("/ip6/::1/tcp/1/p2p/{id}")] {
+            assert!(is_plain_tcp(text), "{text}");
+        }
+        assert!(is_plain_tcp(&relayed("tcp/1")) && !is_plain_tcp(&relayed("udp/1/quic-v1")));
+        for text in ["/ip4/1.2.3.4/tcp/1/ws", "/dns/a/tcp/1/wss", "/dns/a/tcp/1/tls/ws", "/ip4/1.2.3.4/udp/1/quic-v1"] {
+            assert!(!is_plain_tcp(text), "{text}");
+        }
+        assert!(!is_plain_tcp("/dnsaddr/example.net") && !is_plain_tcp("/tcp/1") && !is_plain_tcp("no address"));
     }
 
     #[test]

@@ -25,6 +25,7 @@
 //! - [`Node`]: the cloneable handle; implements [`dsn_core::ports::Network`].
 //! - [`NetOptions`]: what a node is started with, a plain struct. [`NetError`]: why it did not start.
 //! - [`address_to_bytes`], [`address_to_text`]: an address as a farmer record carries it, and back. [`check_address`]: is this text an address at all?
+//!   [`Scope::of`]: from how far away it can be dialled. [`is_plain_tcp`]: nothing but TCP.
 
 mod address;
 mod admission;
@@ -47,7 +48,7 @@ mod reach;
 mod transport;
 mod window;
 
-pub use address::{address_to_bytes, address_to_text, check_address, is_public_address};
+pub use address::{Scope, address_to_bytes, address_to_text, check_address, is_plain_tcp, is_public_address};
 pub use caps::{Cap, CapSpan};
 pub use error::NetError;
 pub use node::Node;
