@@ -176,3 +176,22 @@ fn a_drained_farmer_can_go_and_a_killed_one_goes_on_draining() {
     let none = output(dsn(&network.path("nowhere")).arg("drain"));
     assert_eq!(none.status.code(), Some(7), "{}", shown(&none));
 }
+
+#[test]
+fn who_has_said_that_it_leaves_and_dies_is_not_waited_for() {
+    // So slow a line that the drain is not over when its farmer dies.
+    let settings = [("DSN_ABSENT_GRACE", "120s"), ("DSN_UPLOAD_CAP", "256KiB")];
+    let mut network = TestNetwork::with(12, "10GiB", &settings);
+    let file = network.file("file", 8 * MIB);
+    let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
+    for index in 0..4 {
+        let begun = output(dsn(&network.farmers[index].dir).args(["drain", "--no-wait"]));
+        assert!(begun.status.success(), "{}", shown(&begun));
+    }
+    (0..4).for_each(|index| network.kill(index));
+    let died = Instant::now();
+    let hurt = stat(&network, &cid);
+    assert!(hurt["may_vanish"].as_u64().is_some_and(|vanish| vanish < 4), "nothing was to be moved yet: {hurt}");
+    until_safe(&network, &cid, 4);
+    assert!(died.elapsed() < Duration::from_secs(100), "repaired after {:?}, as if nobody had said", died.elapsed());
+}

@@ -52,6 +52,7 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         external: context.settings.list(Key::FarmExternal),
         upnp: context.yes_or_no(Key::NetworkUpnp)?,
         relay: context.yes_or_no(Key::FarmRelay)?,
+        announcements: context.yes_or_no(Key::NetworkAnnouncements)?,
         rendezvous_point: context.yes_or_no(Key::FarmRendezvousServer)?,
         upload: lend::cap(context, Key::FarmUploadCap)?,
         download: lend::cap(context, Key::FarmDownloadCap)?,

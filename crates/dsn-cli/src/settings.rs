@@ -24,6 +24,8 @@ pub enum Key {
     NetworkRendezvous,
     /// Whether nodes met are remembered for the next run.
     NetworkRemember,
+    /// Whether a farmer hears announcements and hands them on.
+    NetworkAnnouncements,
     /// How much is logged.
     LogLevel,
     /// The redundancy of puts.
@@ -103,13 +105,14 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
         Self::NetworkUpnp,
         Self::NetworkRendezvous,
         Self::NetworkRemember,
+        Self::NetworkAnnouncements,
         Self::LogLevel,
         Self::PutRedundancy,
         Self::FarmStorage,
@@ -143,6 +146,7 @@ impl Key {
             Self::NetworkUpnp => "network.upnp",
             Self::NetworkRendezvous => "network.rendezvous",
             Self::NetworkRemember => "network.remember",
+            Self::NetworkAnnouncements => "network.announcements",
             Self::LogLevel => "log.level",
             Self::PutRedundancy => "put.redundancy",
             Self::FarmStorage => "farm.storage",
@@ -177,6 +181,7 @@ impl Key {
             Self::NetworkUpnp => "DSN_UPNP",
             Self::NetworkRendezvous => "DSN_RENDEZVOUS",
             Self::NetworkRemember => "DSN_REMEMBER",
+            Self::NetworkAnnouncements => "DSN_ANNOUNCEMENTS",
             Self::LogLevel => "DSN_LOG",
             Self::PutRedundancy => "DSN_REDUNDANCY",
             Self::FarmStorage => "DSN_STORAGE",
@@ -209,6 +214,7 @@ impl Key {
             | Self::NetworkUpnp
             | Self::NetworkRendezvous
             | Self::NetworkRemember
+            | Self::NetworkAnnouncements
             | Self::FarmRelay => Some("true"),
             Self::FarmRendezvousServer => Some("false"),
             Self::LogLevel => Some("default"),
@@ -366,6 +372,7 @@ fn takes_truth(key: Key) -> bool {
             | Key::NetworkUpnp
             | Key::NetworkRendezvous
             | Key::NetworkRemember
+            | Key::NetworkAnnouncements
             | Key::NetworkClosed
             | Key::FarmRelay
             | Key::FarmRendezvousServer

@@ -19,6 +19,9 @@ use crate::{
 /// Nodes remembered. Beyond the largest network that is seen as a whole nobody keeps so many neighbours.
 const PEERS_MAX: usize = 4096;
 
+/// Nodes that nothing was asked of yet and that have said whether they leave.
+const STRANGERS_MAX: usize = 256;
+
 /// Pieces remembered as lost; each is also lost for good once its farmer signs a receipt without it.
 const LOSSES_MAX: usize = 65_536;
 
@@ -81,7 +84,9 @@ struct Departed {
 pub struct Liveness {
     grace_secs: u64,
     peers: BTreeMap<NodeId, Peer>,
-    /// Of these, the silent ones.
+    /// What others have said of leaving.
+    strangers: BTreeMap<NodeId, Departed>,
+    /// Of the peers, the silent ones.
     silent: usize,
     losses: BTreeMap<(ChunkId, NodeId), Loss>,
     braked_at: Option<u64>,
@@ -97,7 +102,8 @@ struct Loss {
 impl Liveness {
     /// Nothing seen yet; silence of up to `grace_secs` is forgiven.
     pub fn new(grace_secs: u64) -> Self {
-        Self { grace_secs, peers: BTreeMap::new(), silent: 0, losses: BTreeMap::new(), braked_at: None }
+        let (peers, strangers, losses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { grace_secs, peers, strangers, silent: 0, losses, braked_at: None }
     }
 
     /// It answered, with its store in this life. Says whether what it holds should be asked anew: its store is another,
@@ -168,15 +174,25 @@ impl Liveness {
         }
     }
 
-    /// It said that it leaves, or stays after all. Of a node that was never asked for anything this is not kept, or whoever
-    /// makes up names would fill the memory. Tells whether it is news, as far as is known.
+    /// It said that it leaves, or stays after all; tells whether that is news. Of nodes that were never asked for anything
+    /// only the latest such words are kept, or whoever makes up names would fill the memory.
     pub fn departs(&mut self, node: NodeId, leaving: bool, said: u64) -> bool {
-        let Some(peer) = self.peers.get_mut(&node) else { return true };
-        let is_news = peer.departure.is_none_or(|last| last.said < said);
-        if is_news {
-            peer.departure = Some(Departed { said, leaving });
+        let word = Departed { said, leaving };
+        let known = self.peers.get(&node).map_or(self.strangers.get(&node).copied(), |peer| peer.departure);
+        if known.is_some_and(|last| last.said >= said) {
+            return false;
         }
-        is_news
+        match self.peers.get_mut(&node) {
+            Some(peer) => peer.departure = Some(word),
+            None => drop(self.strangers.insert(node, word)),
+        }
+        if self.strangers.len() > STRANGERS_MAX
+            && let Some((oldest, _)) = self.strangers.iter().min_by_key(|(_, word)| word.said)
+        {
+            let oldest = *oldest;
+            self.strangers.remove(&oldest);
+        }
+        true
     }
 
     /// It proved to have a piece that it had signed for.
@@ -297,7 +313,8 @@ impl Liveness {
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&node) {
             return None;
         }
-        Some(self.peers.entry(node).or_default())
+        let strangers = &mut self.strangers;
+        Some(self.peers.entry(node).or_insert_with(|| Peer { departure: strangers.remove(&node), ..Peer::default() }))
     }
 }
 
@@ -382,8 +399,20 @@ mod tests {
         assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Gone, "no later word");
         assert!(liveness.departs(node(1), false, NOW + 1));
         assert_eq!(liveness.presence(node(1), NOW + 2), Presence::Silent, "it stays after all");
-        assert!(liveness.departs(node(9), true, NOW));
-        assert!(!liveness.peers.contains_key(&node(9)), "nobody was interested in it");
+    }
+
+    #[test]
+    fn what_strangers_say_of_leaving_counts_when_they_are_met_and_fills_nothing() {
+        let mut liveness = Liveness::new(GRACE);
+        hear(&mut liveness, 1..5, mark(1, 1, 0));
+        assert!(liveness.departs(node(9), true, NOW) && !liveness.departs(node(9), false, NOW));
+        (0..3).for_each(|n| silence(&mut liveness, 9..10, NOW + n));
+        assert_eq!(liveness.presence(node(9), NOW + 3), Presence::Gone);
+        let made_up = |n: u64| NodeId(crate::hash::Hash::of(&n.to_be_bytes()).0);
+        assert!((0..1000).all(|n| liveness.departs(made_up(n), true, NOW + n)));
+        assert_eq!(liveness.strangers.len(), STRANGERS_MAX);
+        assert!(liveness.strangers.contains_key(&made_up(999)), "the latest are kept");
+        assert_eq!(liveness.peers.len(), 5);
     }
 
     #[test]
