@@ -6,6 +6,8 @@
 //! Every vector of bytes is also decoded and encoded again, to the same bytes. All inputs are fixed: keys are seeds of one
 //! repeated byte, contents come from [`content`].
 
+#[path = "formats/announcement.rs"]
+mod announcement;
 #[path = "formats/hello.rs"]
 mod hello;
 
@@ -482,7 +484,8 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let vectors = [objects(), members(), requests(), responses(), hello::vectors()].into_iter().flatten();
+    let vectors = [objects(), members(), announcement::vectors(), requests(), responses(), hello::vectors()];
+    let vectors = vectors.into_iter().flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));
     for entry in fs::read_dir(folder()).unwrap() {
