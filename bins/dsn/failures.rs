@@ -12,6 +12,8 @@ use crate::membership;
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
+const NO_ROOM: &str =
+    "farmers lend no more, or no more to one owner: give files up with `dsn rm`, or find more farmers";
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
 /// Of being left outside, whatever was being done.
@@ -74,6 +76,7 @@ pub(crate) fn put(error: &PutError) -> Failure {
             Failure::new(Exit::NotEnough, format!("the file needs {needs}, the network offers {offers}"))
                 .hint("lend more space with `dsn farm --storage SIZE`, or choose --redundancy low")
         }
+        PutError::NotEnoughPieces { full: 1.., .. } => of(Exit::NotEnough).hint(NO_ROOM),
         PutError::NotEnoughPieces { .. } | PutError::TooFewHolders { .. } => of(Exit::NotEnough).hint(RESUME),
         PutError::NotPublished { .. } | PutError::NotCommitted { .. } => of(Exit::NotEnough).hint(RESUME),
         PutError::Stalled { .. } | PutError::Network(_) => of(Exit::Network).hint(RESUME),

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::Output,
     thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -100,4 +101,25 @@ fn a_count_that_takes_long_is_waited_for_and_one_that_fails_is_said() {
     let done = output(dsn(folder.path()).args(COUNT));
     farmer.join().unwrap();
     refused(&done, 8, "error: the farmer could not count its space\ncaused by: the store is closed");
+}
+
+#[test]
+fn one_owner_gets_its_quota_of_each_farmer_and_what_it_gives_up_is_free_again() {
+    let network = TestNetwork::with(5, "10GiB", &[("DSN_OWNER_QUOTA", "2MiB")]);
+    let (small, large) = (network.file("small", 3 * MIB), network.file("large", 3 * MIB));
+    let put = |dir: &str, file: &Path| output(network.dsn().env("DSN_DIR", network.path(dir)).arg("put").arg(file));
+    let first = put("alice", &small);
+    assert!(first.status.success(), "{}", shown(&first));
+    refused(&put("alice", &large), 4, "5 farmers answer, 5 have no room for more");
+    let other = put("bob", &large);
+    assert!(other.status.success(), "each owner has its own: {}", shown(&other));
+    let cid = String::from_utf8_lossy(&first.stdout).trim().to_owned();
+    let given_up = output(network.dsn().env("DSN_DIR", network.path("alice")).args(["rm", &cid]));
+    assert!(given_up.status.success(), "{}", shown(&given_up));
+    thread::sleep(Duration::from_secs(11)); // an owner without room is counted again after 10 s
+    let again = put("alice", &large);
+    assert!(again.status.success(), "{}", shown(&again));
+    let nonsense =
+        output(dsn(&network.path("farm")).env("DSN_OWNER_QUOTA", "much").args(["farm", "--storage", "1GiB"]));
+    refused(&nonsense, 9, "much");
 }

@@ -45,6 +45,7 @@ pub(super) fn options(context: &Context) -> Result<FarmerOptions, Failure> {
     }
     let usual_reserve = (total / 100 * DISK_RESERVE_PERCENT).max(DISK_RESERVE_MIN_BYTES);
     Ok(FarmerOptions {
+        owner_quota_bytes: size(context, Key::FarmOwnerQuota)?,
         disk_reserve_bytes: size(context, Key::FarmDiskReserve)?.unwrap_or(usual_reserve),
         domain: context.settings.text(Key::FarmDomain).to_owned(),
         upkeep: upkeep(context)?,

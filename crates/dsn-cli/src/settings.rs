@@ -46,6 +46,8 @@ pub enum Key {
     FarmMemory,
     /// Whether a farmer is a rendezvous point.
     FarmRendezvousServer,
+    /// Bytes a farmer keeps of one owner.
+    FarmOwnerQuota,
     /// Bytes a farmer leaves free on its disk.
     FarmDiskReserve,
     /// A farmer's failure-domain tag.
@@ -105,7 +107,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkMdns,
@@ -123,6 +125,7 @@ impl Key {
         Self::FarmUploadCap,
         Self::FarmDownloadCap,
         Self::FarmMemory,
+        Self::FarmOwnerQuota,
         Self::FarmDiskReserve,
         Self::FarmDomain,
         Self::NetworkClosed,
@@ -157,6 +160,7 @@ impl Key {
             Self::FarmUploadCap => "farm.upload_cap",
             Self::FarmDownloadCap => "farm.download_cap",
             Self::FarmMemory => "farm.memory",
+            Self::FarmOwnerQuota => "farm.owner_quota",
             Self::FarmDiskReserve => "farm.disk_reserve",
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
@@ -192,6 +196,7 @@ impl Key {
             Self::FarmUploadCap => "DSN_UPLOAD_CAP",
             Self::FarmDownloadCap => "DSN_DOWNLOAD_CAP",
             Self::FarmMemory => "DSN_MEMORY",
+            Self::FarmOwnerQuota => "DSN_OWNER_QUOTA",
             Self::FarmDiskReserve => "DSN_DISK_RESERVE",
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
@@ -235,6 +240,7 @@ impl Key {
             | Self::NetworkPskFile
             | Self::FarmStorage
             | Self::FarmExternal
+            | Self::FarmOwnerQuota
             | Self::FarmDiskReserve
             | Self::FarmDomain
             | Self::FirewallRules => None,
@@ -383,7 +389,9 @@ fn as_text(key: Key, value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) if !takes_truth(key) => Some(text.clone()),
         toml::Value::Boolean(flag) if takes_truth(key) => Some(flag.to_string()),
-        toml::Value::Integer(number) if matches!(key, Key::FarmStorage | Key::FarmDiskReserve | Key::FarmMemory) => {
+        toml::Value::Integer(number)
+            if matches!(key, Key::FarmStorage | Key::FarmOwnerQuota | Key::FarmDiskReserve | Key::FarmMemory) =>
+        {
             Some(number.to_string())
         }
         toml::Value::Array(items) if key.takes_list() => {

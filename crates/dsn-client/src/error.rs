@@ -39,7 +39,9 @@ pub enum PutError {
         offers: u64,
     },
     /// Too few pieces of a chunk found a place.
-    #[error("chunk {number}: {stored} of {wanted} pieces stored, {needed} needed; {farmers} farmers answer")]
+    #[error(
+        "chunk {number}: {stored} of {wanted} pieces stored, {needed} needed; {farmers} farmers answer, {full} have no room for more"
+    )]
     NotEnoughPieces {
         /// The chunk's place in the file, from 1.
         number: u64,
@@ -51,6 +53,8 @@ pub enum PutError {
         needed: usize,
         /// Farmers still answering.
         farmers: usize,
+        /// Of these, those that have no room, or none for this owner.
+        full: usize,
         /// What a firewall said, if one did.
         #[source]
         firewall: Option<NetworkError>,

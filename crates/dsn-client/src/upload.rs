@@ -316,8 +316,9 @@ impl Client {
             if waived { placement.locator().descriptor().code().needed() } else { reached.target.repair_at + 1 };
         if reached.stored < needed {
             let (stored, farmers) = (reached.stored, answering.len());
+            let full = farmers - context.directory.with_room().len().min(farmers);
             let firewall = context.dog.firewall();
-            return Err(PutError::NotEnoughPieces { number, stored, wanted, needed, farmers, firewall });
+            return Err(PutError::NotEnoughPieces { number, stored, wanted, needed, farmers, full, firewall });
         }
         let vanish = reached.may_vanish.unwrap_or(0);
         let needed = must_vanish(answering.len());

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::{
     custodian::Custodian,
     options::{Disk, FarmerOptions},
-    state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Presences, Queue, Registry},
+    state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Owners, Presences, Queue, Registry},
 };
 
 /// What a farmer is made of.
@@ -48,6 +48,7 @@ pub struct Farmer {
     pub(crate) parts: FarmerParts,
     pub(crate) options: FarmerOptions,
     pub(crate) grants: Mutex<Grants>,
+    pub(crate) owners: Mutex<Owners>,
     pub(crate) custodian: Custodian,
     pub(crate) counters: Counters,
     pub(crate) liveness: Arc<Presences>,
@@ -79,6 +80,7 @@ impl Farmer {
         let addresses = Mutex::new(options.addresses.clone());
         Self {
             grants: Mutex::default(),
+            owners: Mutex::new(Owners::new(options.owner_quota_bytes)),
             custodian,
             counters: Counters::default(),
             liveness,

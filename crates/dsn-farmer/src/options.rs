@@ -48,6 +48,8 @@ impl UpkeepOptions {
 pub struct FarmerOptions {
     /// Bytes of pieces it keeps at most.
     pub reserved_bytes: u64,
+    /// Bytes of pieces it keeps of one owner at most; none: as many as there is room for.
+    pub owner_quota_bytes: Option<u64>,
     /// Bytes of the disk it leaves free, whatever was reserved.
     pub disk_reserve_bytes: u64,
     /// The operator's failure-domain tag; may be empty.
@@ -65,6 +67,7 @@ impl FarmerOptions {
     pub fn lending(reserved_bytes: u64) -> Self {
         Self {
             reserved_bytes,
+            owner_quota_bytes: None,
             disk_reserve_bytes: 0,
             domain: String::new(),
             addresses: Vec::new(),

@@ -107,6 +107,7 @@ impl Farmer {
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
         let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
         let receipts = self.lease(carried, leased).await?;
+        self.count_owner(owner, &offer.chunks).await?;
         let mut answers = Vec::with_capacity(ids.len());
         for ((chunk, stored), have) in offer.chunks.into_iter().zip(&stored).zip(have) {
             // A file may hold the same chunk several times, so one message may offer it several times.
@@ -135,6 +136,18 @@ impl Farmer {
         PutBatch { put_id, owner, class, lease_until, pieces: Vec::new(), chunks: Vec::new() }
     }
 
+    /// Counts what an owner has here, if there is a quota and the last count no longer says whether this fits into it.
+    async fn count_owner(&self, owner: NodeId, offered: &[OfferedChunk]) -> Result<(), Refusal> {
+        let now = self.parts.environment.unix_secs();
+        let bytes = offered.iter().map(|chunk| (chunk.indices.len() * chunk.descriptor.piece_len()) as u64).sum();
+        if self.owners.lock().expect("no panic while locked").is_to_count(owner, bytes, now) {
+            let stored = self.parts.store.owned_bytes(owner, now).await.map_err(|e| Self::storage(&e))?;
+            let granted = self.grants.lock().expect("no panic while locked").bytes_of(owner);
+            self.owners.lock().expect("no panic while locked").counted(owner, stored.saturating_add(granted), now);
+        }
+        Ok(())
+    }
+
     fn grant(&self, carried: Carried, chunk: OfferedChunk, held: IndexSet) -> OfferAnswer {
         let missing = chunk.indices.minus(held);
         let bytes = (missing.len() * chunk.descriptor.piece_len()) as u64;
@@ -148,6 +161,10 @@ impl Farmer {
         }
         if grants.is_full() {
             return OfferAnswer::Busy { delay_ms: BUSY_DELAY_MS };
+        }
+        if !self.owners.lock().expect("no panic while locked").take(carried.owner, bytes) {
+            tracing::debug!(owner = %carried.owner, "an owner's quota is used up");
+            return OfferAnswer::Full;
         }
         grants.insert(token, Grant { carried, descriptor, indices: missing, expires });
         OfferAnswer::Send { token, missing }

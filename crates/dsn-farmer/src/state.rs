@@ -6,6 +6,7 @@ mod drain;
 mod grants;
 mod greetings;
 mod intents;
+mod owners;
 mod presences;
 mod queue;
 mod registry;
@@ -17,6 +18,7 @@ pub(crate) use {
     grants::{Carried, Grant, Grants},
     greetings::Greetings,
     intents::Intents,
+    owners::Owners,
     presences::Presences,
     queue::{Pending, Queue},
     registry::Registry,

@@ -28,7 +28,7 @@ use libp2p::{
     },
 };
 
-use self::{gossip::Gossip, meeting::Meeting, subnets::Subnets, traversal::Traversal};
+use self::{gossip::Quiet, meeting::Meeting, subnets::Subnets, traversal::Traversal};
 pub(crate) use self::{
     gossip::topic,
     meeting::{MeetingEvent, PROTOCOL as RENDEZVOUS},
@@ -83,7 +83,7 @@ pub(crate) struct Protocols {
     pub(crate) meeting: Meeting,
     /// In closed networks.
     pub(crate) lists: Toggle<request_response::Behaviour<Lists>>,
-    pub(crate) gossip: Toggle<Gossip>,
+    pub(crate) gossip: Toggle<Quiet>,
 }
 
 /// The protocols behind the gate.

@@ -44,7 +44,7 @@ pub enum Operation {
     Bind,
     /// [`Upkeep::chunks_after`] and [`Upkeep::locators_after`].
     Walk,
-    /// [`Upkeep::leases`] and [`Upkeep::renew`].
+    /// [`Upkeep::leases`], [`Upkeep::renew`] and [`Upkeep::owned_bytes`].
     Leases,
     /// [`Upkeep::collect`] and [`Upkeep::give_up`].
     Collect,
@@ -225,6 +225,11 @@ impl<S: Upkeep> Upkeep for FaultyStore<S> {
     async fn keep_notes(&self, notes: Bytes) -> Result<(), StoreError> {
         self.ask(Operation::PutLocators)?;
         self.inner.keep_notes(notes).await
+    }
+
+    async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError> {
+        self.ask(Operation::Leases)?;
+        self.inner.owned_bytes(owner, now).await
     }
 
     async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {

@@ -216,6 +216,12 @@ impl Upkeep for MemoryStore {
         Ok(())
     }
 
+    async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError> {
+        let state = self.state();
+        let wanted = state.chunks.iter().filter(|(chunk, _)| state.leases.is_of(**chunk, owner, now));
+        Ok(wanted.map(|(_, held)| count(held.pieces.len() * held.descriptor.piece_len())).sum())
+    }
+
     async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {
         let state = self.state();
         Ok(chunks.iter().map(|chunk| state.leases.of(*chunk)).collect())

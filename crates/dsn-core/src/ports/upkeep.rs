@@ -9,6 +9,7 @@ use crate::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
     locator::Locator,
+    node_id::NodeId,
 };
 
 /// In which life a store is. A custodian that sees it change asks again what is held.
@@ -77,6 +78,10 @@ pub trait Upkeep: PieceStore {
     /// Puts newer leases in place of those of the same owner and root, durably, and answers how many chunks each covers.
     /// One that covers none is not kept.
     async fn renew(&self, leases: Vec<VerifiedLease>) -> Result<Vec<BoundChunks>, StoreError>;
+
+    /// Bytes of the pieces of chunks that an owner wants kept at `now`: of its files whose lease holds, and of its uploads
+    /// that wait for their commit. A chunk counts once, whatever it is in. Takes as long as it has chunks.
+    async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError>;
 
     /// Gives up a piece whose bytes are not what they should be, durably. Says whether it was held.
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError>;

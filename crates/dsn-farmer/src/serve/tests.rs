@@ -45,11 +45,16 @@ fn chunk(seed: u8) -> EncodedChunk {
 
 /// A farmer that holds all pieces of these chunks.
 async fn holding(chunks: &[EncodedChunk]) -> Farmer {
+    holding_within(chunks, None).await
+}
+
+/// One that keeps so many bytes of an owner.
+async fn holding_within(chunks: &[EncodedChunk], owner_quota_bytes: Option<u64>) -> Farmer {
     let store = MemoryStore::new();
     let piece = |chunk: &EncodedChunk, piece| NewPiece { descriptor: chunk.descriptor.clone(), piece };
     let pieces = chunks.iter().flat_map(|c| c.pieces.iter().map(|p| piece(c, p.clone()))).collect();
     let owner = client().node_id();
-    let batch = PutBatch { put_id: PUT, owner, class: Class::Low, lease_until: NOW, pieces, chunks: vec![] };
+    let batch = PutBatch { put_id: PUT, owner, class: Class::Low, lease_until: NOW + 1, pieces, chunks: vec![] };
     store.put(batch).await.expect("memory does not fail");
     let parts = FarmerParts {
         store: Arc::new(store),
@@ -59,7 +64,7 @@ async fn holding(chunks: &[EncodedChunk]) -> Farmer {
         identity: Identity::from_seed([8; 32]),
         network_name: "test".parse().expect("valid"),
     };
-    Farmer::new(parts, FarmerOptions::lending(1 << 30))
+    Farmer::new(parts, FarmerOptions { owner_quota_bytes, ..FarmerOptions::lending(1 << 30) })
 }
 
 #[tokio::test]
@@ -88,4 +93,25 @@ async fn every_offer_of_one_chunk_gets_its_own_answer() {
     let Response::Offered(answers) = answer else { panic!("{answer:?}") };
     let have: Vec<bool> = answers.iter().map(|answer| matches!(answer, OfferAnswer::Have(_))).collect();
     assert_eq!(have, [true, true, false, false]);
+}
+
+#[tokio::test]
+async fn an_owner_is_given_its_quota_and_others_theirs() {
+    let (held, new) = (chunk(1), chunk(2));
+    let len = u64::try_from(held.descriptor.piece_len()).expect("small");
+    // All pieces of a chunk are here; two more fit.
+    let farmer = holding_within(std::slice::from_ref(&held), Some(50 * len)).await;
+    let grants = async |owner: Identity, pieces| {
+        let (descriptor, indices) = (new.descriptor.clone(), IndexSet::below(pieces));
+        let owner = OwnerProof::sign(&owner, PUT, client().node_id());
+        let offer = Offer { put_id: PUT, owner, class: Class::Low, chunks: vec![OfferedChunk { descriptor, indices }] };
+        match farmer.handle(client().node_id(), Request::Offer(offer)).await {
+            Response::Offered(answers) => matches!(answers[..], [OfferAnswer::Send { .. }]),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!grants(client(), 3).await);
+    assert!(grants(client(), 2).await);
+    assert!(!grants(client(), 1).await, "what was granted counts before it comes");
+    assert!(grants(Identity::from_seed([7; 32]), 48).await);
 }

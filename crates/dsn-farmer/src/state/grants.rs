@@ -54,6 +54,11 @@ impl Grants {
         self.by_token.values().map(Grant::bytes).sum()
     }
 
+    /// Bytes that an owner was granted and that have not come yet.
+    pub(crate) fn bytes_of(&self, owner: NodeId) -> u64 {
+        self.by_token.values().filter(|grant| grant.carried.owner == owner).map(Grant::bytes).sum()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.by_token.len() >= GRANTS_MAX
     }

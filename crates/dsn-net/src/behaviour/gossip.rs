@@ -2,6 +2,8 @@
 //! heard lately. Messages are not signed by gossipsub: what they carry is, by whom it is about, and a signature that
 //! anybody can make would only cost us the check. Not here: what is good (`driver/announcements`).
 
+mod quiet;
+
 use std::{collections::HashSet, time::Duration};
 
 use dsn_core::{limits::ANNOUNCEMENT_MAX_BYTES, network_name::NetworkName};
@@ -10,11 +12,17 @@ use libp2p::gossipsub::{
     PeerScoreThresholds, TopicScoreParams, ValidationMode, WhitelistSubscriptionFilter,
 };
 
-/// Announcements.
-pub(crate) type Gossip = Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
+pub(crate) use self::quiet::Quiet;
+
+/// Gossipsub as it is, with the one topic.
+type Mesh = Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
 
 /// Between two looks at who is in the mesh: announcements are rare, and newcomers are taken in without it.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Nodes that each hands announcements on to, with connections that stay open for it; of three, both others.
+const MESH: usize = 6;
+const MESH_MIN: usize = 4;
+const MESH_MAX: usize = 8;
 /// An announcement heard twice within this time is heard once.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Bytes around an announcement in gossipsub's own message.
@@ -36,13 +44,16 @@ pub(crate) fn topic() -> IdentTopic {
 }
 
 /// The protocol of one network.
-pub(super) fn gossip(network: &NetworkName) -> Gossip {
+pub(super) fn gossip(network: &NetworkName) -> Quiet {
     let config = ConfigBuilder::default()
         .protocol_id_prefix(format!("/dsn/{network}/gossip"))
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .message_id_fn(|message: &Message| MessageId::new(blake3::hash(&message.data).as_bytes()))
         .heartbeat_interval(HEARTBEAT)
+        .mesh_n(MESH)
+        .mesh_n_low(MESH_MIN)
+        .mesh_n_high(MESH_MAX)
         .duplicate_cache_time(REMEMBERED)
         .max_transmit_size(ANNOUNCEMENT_MAX_BYTES + WRAPPING_MAX_BYTES)
         .max_publish_messages(FRAME_MAX)
@@ -55,7 +66,7 @@ pub(super) fn gossip(network: &NetworkName) -> Gossip {
         .expect("anonymous messages and their validation go together");
     gossip.with_peer_score(scores(), thresholds()).expect("the parameters are within their bounds");
     gossip.subscribe(&topic()).expect("the filter lets it");
-    gossip
+    Quiet(gossip)
 }
 
 /// Only what a node has sent counts: many nodes may share an address, and announcements are too rare for

@@ -45,7 +45,7 @@ impl Driver {
     /// Tells everybody who listens. Nothing is done about it when nobody does.
     pub(super) fn announce(&mut self, announcement: &Announcement) {
         let Some(gossip) = self.swarm.behaviour_mut().protocols.gossip.as_mut() else { return };
-        match gossip.publish(topic(), announcement.encode()) {
+        match gossip.0.publish(topic(), announcement.encode()) {
             Ok(_) | Err(PublishError::NoPeersSubscribedToTopic | PublishError::Duplicate) => {}
             Err(error) => tracing::debug!(%error, "an announcement did not go out to everybody"),
         }
@@ -59,7 +59,7 @@ impl Driver {
             tracing::debug!(%from, "a node handed on what is no announcement");
         }
         if let Some(gossip) = self.swarm.behaviour_mut().protocols.gossip.as_mut() {
-            gossip.report_message_validation_result(&message_id, &propagation_source, acceptance);
+            gossip.0.report_message_validation_result(&message_id, &propagation_source, acceptance);
         }
     }
 

@@ -16,6 +16,9 @@ use crate::support::*;
 /// Nothing that is waited for takes this long.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// After which connections that nothing uses are closed.
+const IDLE: Duration = Duration::from_secs(2);
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -29,7 +32,8 @@ fn departure(node: &Identity, signer: &Identity, said: u64) -> Announcement {
 async fn town(listens: &[bool]) -> Vec<(Node, Arc<Shelf>)> {
     let mut nodes: Vec<(Node, Arc<Shelf>)> = Vec::new();
     for (number, announcements) in (100..).zip(listens) {
-        let options = NetOptions { announcements: *announcements, ..farmer(number, &[TCP]) };
+        let mut options = NetOptions { announcements: *announcements, ..farmer(number, &[TCP]) };
+        options.waits.idle = IDLE;
         let options = nodes.first().map_or(options.clone(), |(first, _)| towards(first, options));
         nodes.push(start_with(options, Shelf::default()).await);
     }
@@ -84,6 +88,26 @@ async fn of_three_nodes_each_hears_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_hears_an_announcement_once() {
     everybody_hears(24).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_at_rest_keeps_few_connections_and_is_heard_by_all() {
+    let nodes = town(&[true; 24]).await;
+    let begin = Instant::now();
+    loop {
+        let mut connections = 0;
+        for (node, _) in &nodes {
+            connections += node.known_nodes().await.unwrap().iter().filter(|node| node.connected).count();
+        }
+        // Each hands on to 8 at most.
+        if connections <= nodes.len() * 8 {
+            eprintln!("24 nodes at rest have {connections} connections after {:?}", begin.elapsed());
+            break;
+        }
+        assert!(begin.elapsed() < DEADLINE, "{connections} connections");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tell(&nodes[5].0, 1, &nodes[6..].iter().map(|(_, shelf)| shelf).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,6 +75,15 @@ impl Leases {
         claims.filter_map(|claim| self.terms.get(claim).cloned()).collect()
     }
 
+    /// Whether an owner wants a chunk kept.
+    pub(super) fn is_of(&self, chunk: ChunkId, owner: NodeId, now: u64) -> bool {
+        let mut uploads = self.provisional.get(&chunk).into_iter().flatten();
+        let holds = |claim: &Claim| self.terms.get(claim).is_none_or(|lease| lease.body().holds_at(now));
+        let mut claims = self.claims.get(&chunk).into_iter().flatten();
+        uploads.any(|((_, of), until)| *of == owner && *until > now)
+            || claims.any(|claim| claim.0 == owner && holds(claim))
+    }
+
     /// Decides about a chunk and remembers it.
     pub(super) fn judge(&mut self, chunk: ChunkId, step: &CollectStep) -> Fate {
         if let Some(uploads) = self.provisional.get_mut(&chunk) {

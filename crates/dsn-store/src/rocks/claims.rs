@@ -8,13 +8,14 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 use dsn_core::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
+    node_id::NodeId,
     ports::{BoundChunks, CollectStep, StoreError},
 };
 use rocksdb::ReadOptions;
 
 use super::{
     database::Database,
-    layout::{Claim, Upload},
+    layout::{Claim, UPLOAD_TAG, Upload, decode_time},
 };
 
 /// Whether a chunk is wanted at an instant.
@@ -76,6 +77,33 @@ pub(super) fn uploads(database: &Database, chunk: ChunkId) -> Result<Vec<Upload>
 pub(super) fn leases(database: &Database, chunk: ChunkId) -> Result<Vec<Lease>, StoreError> {
     let words = claims(database, chunk)?.into_iter().map(|claim| database.word(claim));
     Ok(words.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// See [`dsn_core::ports::Upkeep::owned_bytes`].
+pub(super) fn owned_bytes(database: &Database, owner: NodeId, now: u64) -> Result<u64, StoreError> {
+    let prefix = Claim::prefix_of_owner(owner);
+    let mut chunks = BTreeSet::new();
+    let mut file: Option<(Claim, bool)> = None;
+    let mut failed = None;
+    database.scan(&prefix, |key, _| {
+        let Some((claim, chunk)) = Claim::from_key(key) else { return };
+        if file.is_none_or(|(last, _)| last != claim) {
+            let word = database.word(claim).unwrap_or_else(|error| failed.replace(error).and(None));
+            file = Some((claim, word.is_none_or(|word| word.body().holds_at(now))));
+        }
+        chunks.extend(file.filter(|(_, is_held)| *is_held).map(|_| chunk));
+    })?;
+    database.scan(&[UPLOAD_TAG], |key, value| {
+        let runs = decode_time(value).is_none_or(|until| until > now);
+        let uploaded = Upload::from_key(key).filter(|(upload, _)| runs && upload.owner == owner);
+        chunks.extend(uploaded.map(|(_, chunk)| chunk));
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    let mut bytes = 0;
+    for chunk in chunks {
+        bytes += database.entry(chunk)?.map_or(0, |entry| entry.bytes());
+    }
+    Ok(bytes)
 }
 
 /// How many chunks a file's claims name.

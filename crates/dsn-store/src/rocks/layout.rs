@@ -199,6 +199,19 @@ impl Claim {
         chunk_key(CLAIM_OF_CHUNK_TAG, chunk)
     }
 
+    /// What the keys of all claims of an owner start with.
+    pub(super) fn prefix_of_owner(owner: NodeId) -> [u8; 33] {
+        let mut prefix = [CLAIM_TAG; 33];
+        prefix[1..].copy_from_slice(&owner.0);
+        prefix
+    }
+
+    /// Reads the key of a claim.
+    pub(super) fn from_key(key: &[u8]) -> Option<(Self, ChunkId)> {
+        let (claim, chunk) = key.get(1..)?.split_at_checked(64)?;
+        Some((Self::from_slice(claim)?, ChunkId::from_slice(chunk)?))
+    }
+
     /// Key of the owner's newest lease.
     pub(super) fn word_key(&self) -> Vec<u8> {
         [&[WORD_TAG][..], &self.owner.0, self.root.0.as_bytes()].concat()
@@ -230,6 +243,12 @@ impl Upload {
     /// What the keys of a chunk's provisional leases start with.
     pub(super) fn prefix_of_chunk(chunk: ChunkId) -> [u8; 33] {
         chunk_key(UPLOAD_OF_CHUNK_TAG, chunk)
+    }
+
+    /// Reads the key of a provisional lease.
+    pub(super) fn from_key(key: &[u8]) -> Option<(Self, ChunkId)> {
+        let (upload, chunk) = key.get(1..)?.split_at_checked(48)?;
+        Some((Self::from_slice(upload)?, ChunkId::from_slice(chunk)?))
     }
 
     /// Reads put id and owner.

@@ -7,6 +7,7 @@ use dsn_core::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
     locator::Locator,
+    node_id::NodeId,
     ports::{BoundChunks, CollectStep, Collected, StoreError, StoreMark, StoredChunk, Upkeep},
 };
 
@@ -46,6 +47,10 @@ impl Upkeep for RocksStore {
         let renewed: Vec<_> = leases.iter().map(claims::claim_of).collect();
         self.command(|reply| Command::Renew { leases, reply }).await?;
         self.read(move |database| renewed.into_iter().map(|claim| claims::covered(database, claim)).collect()).await
+    }
+
+    async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError> {
+        self.read(move |database| claims::owned_bytes(database, owner, now)).await
     }
 
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {

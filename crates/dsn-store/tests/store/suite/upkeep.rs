@@ -37,6 +37,25 @@ pub(crate) async fn check<S: Upkeep, F: Future<Output = S>>(open: impl Fn() -> F
     a_piece_given_up_is_gone_and_changes_the_mark(open().await).await;
     the_last_receipt_number_is_known(open().await).await;
     notes_are_kept_until_the_next(open().await).await;
+    an_owner_has_what_it_wants_kept(open().await).await;
+}
+
+async fn an_owner_has_what_it_wants_kept(store: impl Upkeep) {
+    let [alice, bob] = [1, 2].map(|seed| lease(seed, root(1), 1, None).body().owner);
+    let owned = async |owner, now| store.owned_bytes(owner, now).await.expect("counted");
+    assert_eq!(owned(alice, 500).await, 0);
+    let (a, b) = (rep_chunk(1, 100), rep_chunk(2, 1_000));
+    store.put(PutBatch { owner: alice, ..batch([(&a, 0)]) }).await.expect("put");
+    assert_eq!((owned(alice, 500).await, owned(alice, 1_000).await), (100, 0), "while the upload may go on");
+    assert_eq!(store.bind(PUT_1, alice, vec![lease(1, root(1), 1, None)]).await, Ok(BoundChunks(1)));
+    store.put(PutBatch { put_id: PUT_2, owner: alice, ..batch([(&a, 0), (&b, 0)]) }).await.expect("put");
+    assert_eq!(store.bind(PUT_2, alice, vec![lease(1, root(2), 1, Some(5_000))]).await, Ok(BoundChunks(2)));
+    assert_eq!((owned(alice, 4_999).await, owned(alice, 5_000).await), (1_100, 100), "each chunk once, until it ends");
+    assert_eq!(owned(bob, 500).await, 0);
+    let of_both = vec![lease(2, root(3), 1, None)];
+    store.put(PutBatch { owner: bob, ..batch([(&b, 0)]) }).await.expect("put");
+    assert_eq!(store.bind(PUT_1, bob, of_both).await, Ok(BoundChunks(1)));
+    assert_eq!((owned(bob, 5_000).await, owned(alice, 5_000).await), (1_000, 100));
 }
 
 async fn notes_are_kept_until_the_next(store: impl Upkeep) {
