@@ -15,23 +15,26 @@ use dsn_core::{
     firewall::{Attempt, Direction, Kind},
     hello::{Acquaintance, Capabilities, Hello, HelloError, Profile},
     node_id::NodeId,
+    ports::NetworkError,
     rpc::{Refusal, Request, Response, frame::Frame},
 };
 use libp2p::{
+    identify,
     request_response::{OutboundFailure, OutboundRequestId},
     swarm::ConnectionId,
 };
 
 use super::Driver;
 use crate::{
-    address,
+    address, behaviour,
     book::Entry,
     codec::{Answer, Call},
     identity::peer_id,
     options::NetOptions,
 };
 
-/// A node with which no version is common is not dialled again for this long: it takes an update, and a restart.
+/// A node of another network, or with which no version is common, is not dialled again for this long: it takes an update, or
+/// another setting, and a restart.
 const SHUNNED: Duration = Duration::from_secs(300);
 /// Who was told why it is refused has this long to read it, and to end the connection itself.
 const READING: Duration = Duration::from_secs(1);
@@ -131,25 +134,45 @@ impl Driver {
 
     /// Hellos have been exchanged, in whichever direction; tells whether the two can talk.
     fn on_met(&mut self, node: NodeId, met: Result<Acquaintance, HelloError>, now: Instant) -> bool {
-        let entry = self.book.get_mut(&node);
-        let error = match met {
+        match met {
             Ok(known) => {
-                entry.into_iter().for_each(|entry| entry.met(known.clone()));
-                return true;
+                self.book.get_mut(&node).into_iter().for_each(|entry| entry.met(known.clone()));
+                true
             }
-            Err(error) => error,
-        };
-        tracing::info!(%node, reason = %error, "a node cannot be talked to");
-        if let Some(entry) = entry {
-            entry.shun(now + SHUNNED, error.to_string());
+            Err(reason) => {
+                self.shun(node, reason, now);
+                false
+            }
+        }
+    }
+
+    /// A node says that it is of another network: the two do not even have a language for hellos. The one that dialled goes
+    /// at once, the other leaves it the time to read with whom it has to do.
+    pub(super) fn on_stranger(&mut self, node: NodeId, link: ConnectionId, info: &identify::Info) {
+        let theirs = behaviour::network_of(&info.protocol_version);
+        let reason = theirs.map_or(HelloError::OtherProtocol, |theirs| HelloError::OtherNetwork { theirs });
+        let now = Instant::now();
+        let mut is_ours = true;
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.identified(&info.agent_version, false);
+            is_ours = entry.links.iter().any(|known| known.id == link && known.dialled);
+        }
+        self.shun(node, reason, now);
+        if is_ours {
+            let _gone_already = self.swarm.disconnect_peer_id(peer_id(&node));
+        } else {
+            self.hellos.leaving.entry(node).or_insert(now + READING);
+        }
+    }
+
+    /// A node is none that this one can talk to.
+    fn shun(&mut self, node: NodeId, reason: HelloError, now: Instant) {
+        tracing::info!(%node, %reason, "a node cannot be talked to");
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.shun(now + SHUNNED, reason.to_string());
         }
         self.forget_server(peer_id(&node), node);
-        let alone = !self.knows_servers();
-        self.dials.seeds.on_foreign(node, alone);
-        if !self.serve && self.dials.seeds.is_refused() {
-            self.give_up_questions();
-        }
-        false
+        self.turned_away(node, NetworkError::Incompatible { node, reason });
     }
 
     /// Ends the connections of those who were refused, and says anew what has changed.
