@@ -151,6 +151,40 @@ fn both_sides_of_a_cut_cable_go_on_and_meet_again() {
 }
 
 #[test]
+fn farmers_are_found_by_their_names() {
+    let Some(mut lab) = Lab::open() else { return };
+    let ids = farmers_at_the_switch(&mut lab, 3).into_iter().map(|farmer| farmer.peer_id).collect::<Vec<_>>();
+    let way = |nth: usize| format!("dnsaddr=/ip4/198.51.100.{nth}/tcp/4100/p2p/{}", ids[nth - 1]);
+    let aside = |nth: usize| format!("dnsaddr=/dnsaddr/f{nth}.farmers.test/p2p/{}", ids[nth - 1]);
+    lab.host("names", "198.51.100.53/24");
+    lab.name_server(
+        "names",
+        "198.51.100.53",
+        &[
+            ("TXT", "_dnsaddr.farmers.test", "something else that the name is for"),
+            ("TXT", "_dnsaddr.farmers.test", &aside(1)),
+            ("TXT", "_dnsaddr.farmers.test", &aside(2)),
+            ("TXT", "_dnsaddr.f1.farmers.test", &way(1)),
+            ("TXT", "_dnsaddr.f2.farmers.test", &way(2)),
+            ("A", "farmer.test", "198.51.100.3"),
+        ],
+    );
+    // One client a host, since a client remembers whom it has met.
+    for (host, nth) in [("putter", 20), ("getter", 21), ("lost", 22)] {
+        lab.host(host, &format!("198.51.100.{nth}/24"));
+        lab.asks_for_names(host, "198.51.100.53");
+    }
+    let file = lab.file("file", 3 * MIB);
+    let cid = lab.put("putter", "/dnsaddr/farmers.test", &file);
+    lab.get("getter", "/dns4/farmer.test/tcp/4100", &cid, &file).expect("it is there");
+    for name in ["/dnsaddr/nobody.test", "/dns4/nobody.test/tcp/4100"] {
+        let told = lab.get("lost", name, &cid, &file).expect_err("nobody has that name");
+        assert!(told.starts_with("exit Some(7)"), "{told}");
+    }
+    lab.get("lost", &format!("/dnsaddr/farmers.test/p2p/{}", ids[1]), &cid, &file).expect("one of the two");
+}
+
+#[test]
 fn a_hundred_mebibytes_come_through_a_line_that_is_slow_and_loses_packets() {
     let Some(mut lab) = Lab::open() else { return };
     lab.bad_line(("near", "198.51.100.1/24"), ("far", "198.51.100.2/24"));
