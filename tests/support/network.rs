@@ -68,6 +68,7 @@ impl TestNetwork {
         for (name, value) in settings {
             match *name {
                 "DSN_ABSENT_GRACE" => command.args(["--absent-grace", value]),
+                "DSN_PSK_FILE" => command.args(["--psk", value]),
                 _ => command.env(name, value),
             };
         }
