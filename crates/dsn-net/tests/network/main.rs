@@ -10,5 +10,6 @@ mod hostile;
 mod intruder;
 mod members;
 mod requests;
+mod secured;
 mod stranger;
 mod support;
