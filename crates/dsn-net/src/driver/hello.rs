@@ -39,6 +39,9 @@ const SHUNNED: Duration = Duration::from_secs(300);
 /// Who was told why it is refused has this long to read it, and to end the connection itself.
 const READING: Duration = Duration::from_secs(1);
 
+/// A client's first questions wait no longer than this for the first answer to a hello.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+
 /// What this node says, and to whom.
 pub(super) struct Hellos {
     ours: Hello,
@@ -46,10 +49,21 @@ pub(super) struct Hellos {
     relays: bool,
     is_point: bool,
     next_look: Instant,
+    first: First,
     /// Hellos that wait for an answer.
     pub(super) asked: HashMap<OutboundRequestId, NodeId>,
     /// Who was refused, until when it may stay: no more than the rate of connections allows in a second.
     leaving: HashMap<NodeId, Instant>,
+}
+
+/// The first hello.
+#[derive(Clone, Copy)]
+enum First {
+    Unsaid,
+    /// And waited for so long.
+    Said(Instant),
+    /// Or was lost.
+    Answered,
 }
 
 impl Hellos {
@@ -60,6 +74,7 @@ impl Hellos {
             relays: options.relay,
             is_point: options.rendezvous_point,
             next_look: Instant::now(), // the first look sees where others reach this node
+            first: First::Unsaid,
             asked: HashMap::new(),
             leaving: HashMap::new(),
         }
@@ -80,6 +95,9 @@ impl Driver {
         let call = Call::Outgoing(Frame::from(&Request::Hello(self.hellos.ours.clone())));
         let id = self.swarm.behaviour_mut().protocols.rpc.send_request(&peer_id(&node), call);
         self.hellos.asked.insert(id, node);
+        if matches!(self.hellos.first, First::Unsaid) {
+            self.hellos.first = First::Said(Instant::now() + FIRST_ANSWER);
+        }
         if let Some(entry) = self.book.get_mut(&node) {
             entry.hello_due = false;
         }
@@ -116,6 +134,7 @@ impl Driver {
             Answer::Received(_) => tracing::debug!(%node, "a node does not answer hellos"),
             Answer::Outgoing(_) | Answer::HangUp(_) => unreachable!("the codec reads received answers only"),
         }
+        self.first_hello_ended();
     }
 
     pub(super) fn on_hello_failed(&mut self, node: NodeId, error: &OutboundFailure) {
@@ -123,6 +142,18 @@ impl Driver {
         if matches!(error, OutboundFailure::ConnectionClosed | OutboundFailure::DialFailure) {
             self.hello_again(node); // there may be another connection
         }
+        self.first_hello_ended();
+    }
+
+    fn first_hello_ended(&mut self) {
+        self.hellos.first = First::Answered;
+        self.ask_when_settled(Instant::now());
+    }
+
+    /// Whether a client has yet to hear whether whom it met first speaks its version: what it asked before, it would ask
+    /// somebody who may not be of its network.
+    pub(super) fn is_greeting(&self, now: Instant) -> bool {
+        !self.serve && matches!(self.hellos.first, First::Said(until) if now < until)
     }
 
     /// At the next look.

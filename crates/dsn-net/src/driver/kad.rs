@@ -92,9 +92,13 @@ impl Driver {
         self.swarm.behaviour_mut().protocols.kad.kbuckets().next().is_some()
     }
 
+    fn can_ask(&mut self) -> bool {
+        self.knows_servers() && !self.is_greeting(Instant::now())
+    }
+
     /// The servers closest to a key, by a look-up.
     pub(super) fn look_up(&mut self, key: [u8; 32], reply: LookUpReply) {
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::LookUp { key, reply });
         }
         let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
@@ -103,7 +107,7 @@ impl Driver {
 
     /// Looks for a node by its id: the look-up asks its neighbours where it is, and dials it there.
     pub(super) fn find(&mut self, node: NodeId) {
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::Find(node));
         }
         let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
@@ -119,7 +123,7 @@ impl Driver {
         if let Some(crawling) = &mut self.finder.crawl {
             return crawling.waiting.push(reply);
         }
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::Snapshot { reply });
         }
         if self.is_settling(now) && self.finder.unseeded.len() < UNSEEDED_MAX {
@@ -233,7 +237,7 @@ impl Driver {
 
     /// Once the bootstrap nodes have come or failed to, what waited for that is asked.
     pub(super) fn ask_when_settled(&mut self, now: Instant) {
-        if !self.finder.unseeded.is_empty() && self.knows_servers() && !self.is_settling(now) {
+        if !self.finder.unseeded.is_empty() && self.can_ask() && !self.is_settling(now) {
             self.ask_again();
         }
     }

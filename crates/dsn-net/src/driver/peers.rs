@@ -273,16 +273,18 @@ impl Driver {
         entry.is_rendezvous |= is_new_point;
         if server {
             entry.replace_addresses(&addresses);
-            let dialable = entry.to_dial();
+        }
+        let dialable = entry.to_dial();
+        if is_to_greet {
+            self.say_hello(node); // before anything is asked of it
+        }
+        if server {
             self.meet_server(peer_id, node, dialable);
         } else {
             self.forget_server(peer_id, node);
         }
         if is_new_point {
             self.on_rendezvous_point(peer_id);
-        }
-        if is_to_greet {
-            self.say_hello(node);
         }
         self.ask_when_settled(Instant::now());
     }
