@@ -77,8 +77,9 @@ fn main() {
 fn log_filter(context: &Context, command: &Command) -> String {
     match context.settings.get(Key::LogLevel) {
         Some((level, _)) if level != DEFAULT_LEVEL => level.to_owned(),
-        // Kademlia warns about every start on an empty network.
-        _ if matches!(command, Command::Farm(_)) => "warn,libp2p_kad=error".to_owned(),
+        // Kademlia warns about every start on an empty network, and of streams that are too many each has its line: whoever
+        // opens them would fill the operator's log.
+        _ if matches!(command, Command::Farm(_)) => "warn,libp2p_kad=error,libp2p_request_response=error".to_owned(),
         _ => "error".to_owned(),
     }
 }
