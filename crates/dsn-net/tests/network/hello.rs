@@ -5,23 +5,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use dsn_core::{
     firewall::{Attempt, Kind, Verdict},
     hello::{Acquaintance, Capabilities, Hello, HelloAck, HelloError, HelloRefusal, Profile, SpaceClass, Versions},
     node_id::NodeId,
     ports::{Guard, KnownNode, Network, NetworkError},
     record::Role,
-    rpc::{
-        Refusal, Request, Response,
-        frame::{Frame, ResponseHead},
-    },
+    rpc::{Refusal, Request, Response, frame::Frame},
 };
 use dsn_net::{NetOptions, Node};
 
 use crate::{
-    hostile::flat,
-    stranger::{Put, Stranger},
+    stranger::{Put, Stranger, flat, response},
     support::{self, *},
 };
 
@@ -99,10 +94,7 @@ fn said(hello: &Hello) -> Put {
 
 async fn answered(stranger: &mut Stranger) -> Response {
     let answer = tokio::time::timeout(DEADLINE, stranger.next_end()).await.unwrap().unwrap();
-    match ResponseHead::decode(&Bytes::copy_from_slice(&answer[4..])).unwrap() {
-        ResponseHead::Complete(response) => response,
-        ResponseHead::Fetched(_) => panic!("nothing was fetched"),
-    }
+    response(&answer).expect("nothing was fetched")
 }
 
 async fn acked(stranger: &mut Stranger) -> HelloAck {

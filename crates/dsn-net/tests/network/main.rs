@@ -3,6 +3,7 @@
 
 mod announce;
 mod attack;
+mod attacker;
 mod find;
 mod firewall;
 mod hello;
