@@ -24,12 +24,14 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A farmer with a public address, two in a home, and a client in another; the homes' gateways choose ports so.
-fn two_homes(ports: Ports) -> Option<(Lab, Vec<LabFarmer>)> {
+/// A farmer with a public address, two in a home, and a client in another; the homes' gateways choose ports so. Something may
+/// be done with their folders first.
+fn two_homes(ports: Ports, prepare: impl FnOnce(&Lab)) -> Option<(Lab, Vec<LabFarmer>)> {
     let mut lab = Lab::open()?;
     lab.host("relay", "198.51.100.1/24");
     lab.host_behind("home", "198.51.100.10/24", "192.168.1", ports);
     lab.host_behind("cafe", "198.51.100.20/24", "192.168.2", ports);
+    prepare(&lab);
     let listen = ["--listen", "/ip4/0.0.0.0/tcp/4100", "--listen", "/ip4/0.0.0.0/udp/4100/quic-v1"];
     let relay = lab.farm("relay", "relay", &listen);
     let hidden: Vec<_> = ["one", "two"].map(|name| lab.farm("home", name, &["--bootstrap", BOOTSTRAP])).into();
@@ -53,12 +55,16 @@ fn exchange(lab: &Lab, hidden: &[LabFarmer]) {
     lab.get("cafe", BOOTSTRAP, &cid, &file).expect("it is there");
 }
 
+/// Direct connections that came about through holes.
+fn punched(lab: &Lab, hidden: &[LabFarmer]) -> u64 {
+    hidden.iter().map(|farmer| lab.status(farmer)["reach"]["hole_punched"].as_u64().expect("a number")).sum()
+}
+
 #[test]
 fn two_homes_exchange_files_by_punching_holes() {
-    let Some((lab, hidden)) = two_homes(Ports::Kept) else { return };
+    let Some((lab, hidden)) = two_homes(Ports::Kept, |_| {}) else { return };
     exchange(&lab, &hidden);
-    let punched = |farmer| lab.status(farmer)["reach"]["hole_punched"].as_u64().expect("a number");
-    assert!(hidden.iter().map(punched).sum::<u64>() >= 1, "no direct connection came about");
+    assert!(punched(&lab, &hidden) >= 1, "no direct connection came about");
     let doctor = command::output(lab.dsn("home", &hidden[0].dir).arg("doctor"));
     let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(doctor.status.success() && told.contains("forward a port"), "{}", command::shown(&doctor));
@@ -66,24 +72,55 @@ fn two_homes_exchange_files_by_punching_holes() {
 
 #[test]
 fn where_no_hole_can_be_punched_the_relay_carries_the_pieces() {
-    let Some((lab, hidden)) = two_homes(Ports::Random) else { return };
+    let Some((lab, hidden)) = two_homes(Ports::Random, |_| {}) else { return };
     exchange(&lab, &hidden);
     for farmer in &hidden {
         assert_eq!(lab.status(farmer)["reach"]["hole_punched"], 0, "the gateway of the lab is not what it should be");
     }
 }
 
+/// The farmer with a public address founds a network; the folders of all others join it.
+fn found(lab: &Lab) {
+    let run = |name: &str, args: &[&str]| {
+        let done = command::output(lab.dsn("relay", &lab.folder.path().join(name)).args(args));
+        assert!(done.status.success(), "{args:?}: {}", command::shown(&done));
+        String::from_utf8(done.stdout).expect("UTF-8").trim_end().to_owned()
+    };
+    run("relay", &["network", "new", "club"]);
+    for name in ["one", "two", "client-cafe"] {
+        let invitation = run("relay", &["network", "invite", "--name", name, "--bootstrap", BOOTSTRAP]);
+        run(name, &["join", &invitation]);
+    }
+}
+
+#[test]
+fn two_homes_of_a_closed_network_exchange_files_by_its_relay_and_by_punching_holes() {
+    let Some((lab, hidden)) = two_homes(Ports::Kept, found) else { return };
+    exchange(&lab, &hidden);
+    assert!(punched(&lab, &hidden) >= 1, "no direct connection came about");
+    let status = command::output(lab.dsn("home", &hidden[0].dir).arg("status"));
+    let told = String::from_utf8_lossy(&status.stdout).into_owned();
+    let relay = lab.status(&hidden[0])["reach"]["relays"][0].as_str().expect("an id").to_owned();
+    assert!(told.contains(&format!("behind a gateway, by relay {relay}")), "{told}");
+    let file = lab.file("outsider's", MIB);
+    let outsider = command::output(
+        lab.dsn("home", &lab.folder.path().join("outsider")).args(["put", "--bootstrap", BOOTSTRAP]).arg(file),
+    );
+    assert_eq!(outsider.status.code(), Some(6), "{}", command::shown(&outsider));
+}
+
 /// Farmers at the switch, one a host, from address 1 on.
-fn farmers_at_the_switch(lab: &mut Lab, count: u8) {
-    for nth in 1..=count {
+fn farmers_at_the_switch(lab: &mut Lab, count: u8) -> Vec<LabFarmer> {
+    let farmer = |nth| {
         let host = format!("f{nth}");
         lab.host(&host, &format!("198.51.100.{nth}/24"));
         let mut args = vec!["--listen", "/ip4/0.0.0.0/tcp/4100"];
         if nth > 1 {
             args.extend(["--bootstrap", BOOTSTRAP]);
         }
-        lab.farm(&host, &host, &args);
-    }
+        lab.farm(&host, &host, &args)
+    };
+    (1..=count).map(farmer).collect()
 }
 
 #[test]
@@ -111,6 +148,40 @@ fn both_sides_of_a_cut_cable_go_on_and_meet_again() {
     wait_for("what was put on one side is read on the other", || {
         lab.get("f4", other_side, &put_meanwhile, &during).is_ok()
     });
+}
+
+#[test]
+fn farmers_are_found_by_their_names() {
+    let Some(mut lab) = Lab::open() else { return };
+    let ids = farmers_at_the_switch(&mut lab, 3).into_iter().map(|farmer| farmer.peer_id).collect::<Vec<_>>();
+    let way = |nth: usize| format!("dnsaddr=/ip4/198.51.100.{nth}/tcp/4100/p2p/{}", ids[nth - 1]);
+    let aside = |nth: usize| format!("dnsaddr=/dnsaddr/f{nth}.farmers.test/p2p/{}", ids[nth - 1]);
+    lab.host("names", "198.51.100.53/24");
+    lab.name_server(
+        "names",
+        "198.51.100.53",
+        &[
+            ("TXT", "_dnsaddr.farmers.test", "something else that the name is for"),
+            ("TXT", "_dnsaddr.farmers.test", &aside(1)),
+            ("TXT", "_dnsaddr.farmers.test", &aside(2)),
+            ("TXT", "_dnsaddr.f1.farmers.test", &way(1)),
+            ("TXT", "_dnsaddr.f2.farmers.test", &way(2)),
+            ("A", "farmer.test", "198.51.100.3"),
+        ],
+    );
+    // One client a host, since a client remembers whom it has met.
+    for (host, nth) in [("putter", 20), ("getter", 21), ("lost", 22)] {
+        lab.host(host, &format!("198.51.100.{nth}/24"));
+        lab.asks_for_names(host, "198.51.100.53");
+    }
+    let file = lab.file("file", 3 * MIB);
+    let cid = lab.put("putter", "/dnsaddr/farmers.test", &file);
+    lab.get("getter", "/dns4/farmer.test/tcp/4100", &cid, &file).expect("it is there");
+    for name in ["/dnsaddr/nobody.test", "/dns4/nobody.test/tcp/4100"] {
+        let told = lab.get("lost", name, &cid, &file).expect_err("nobody has that name");
+        assert!(told.starts_with("exit Some(7)"), "{told}");
+    }
+    lab.get("lost", &format!("/dnsaddr/farmers.test/p2p/{}", ids[1]), &cid, &file).expect("one of the two");
 }
 
 #[test]

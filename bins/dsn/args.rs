@@ -61,6 +61,9 @@ pub(crate) struct Common {
     /// Address of a node of the network; may be given several times
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "ADDR")]
     pub(crate) bootstrap: Vec<String>,
+    /// File with the key that all nodes of the network share; then it is TCP only
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
+    pub(crate) psk: Option<String>,
     /// What to log to stderr: error, warn, info, debug, trace
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL")]
     pub(crate) log: Option<String>,

@@ -64,6 +64,12 @@ impl Context {
         parse_span(self.settings.text(key)).map_err(|error| self.misunderstood(key, error))
     }
 
+    /// A setting, if a flag of this command has set it.
+    pub(crate) fn flag(&self, key: Key) -> Option<String> {
+        let (value, origin) = self.settings.get(key)?;
+        (*origin == Origin::Flag).then(|| value.to_owned())
+    }
+
     /// How long files are kept when nobody says otherwise; none: without end.
     pub(crate) fn usual_ttl(&self) -> Result<Option<Duration>, Failure> {
         let closed = self.yes_or_no(Key::NetworkClosed)?;
@@ -113,6 +119,7 @@ fn flags(args: &Args) -> Layer {
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
     set(Key::NetworkName, args.common.network.clone());
     set(Key::NetworkBootstrap, list(&args.common.bootstrap));
+    set(Key::NetworkPskFile, args.common.psk.clone());
     set(Key::LogLevel, args.common.log.clone());
     match &args.command {
         Command::Farm(farm) => {

@@ -44,6 +44,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         disk_reserve: Some("64MiB".into()),
         absent_grace: Some(ABSENT_GRACE.into()),
         network: "demo".into(),
+        psk: None,
     };
     let story = async {
         let started = Instant::now();

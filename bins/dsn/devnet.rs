@@ -23,6 +23,7 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
         disk_reserve: args.disk_reserve.clone(),
         absent_grace: args.absent_grace.clone(),
         network: context.settings.text(Key::NetworkName).to_owned(),
+        psk: context.flag(Key::NetworkPskFile),
     };
     let mut members = interrupts.or(fleet::start(&options), "no farmer is left running").await?;
     for (index, member) in members.iter().enumerate() {
@@ -43,6 +44,7 @@ pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure>
         if let Some(first) = bootstrap.first() {
             note("In another terminal:");
             note(&format!("  export DSN_BOOTSTRAP={first}"));
+            options.psk.iter().for_each(|file| note(&format!("  export DSN_PSK_FILE={file}")));
             note("  dsn put FILE");
             note("Ctrl-C ends the farmers; their data stays in their folders.");
         }

@@ -4,7 +4,7 @@ use std::{error::Error, io};
 
 use dsn_cli::{Exit, Failure, human_bytes};
 use dsn_client::{GetError, PutError, RepairError, StatError, input::InputError, output::OutputError};
-use dsn_core::ports::NetworkError;
+use dsn_core::{hello::HelloError, ports::NetworkError};
 use dsn_net::NetError;
 
 use crate::membership;
@@ -20,12 +20,30 @@ const RESUME: &str = "run the same command again: what is stored is not sent twi
 fn left_outside(error: &(dyn Error + 'static)) -> Option<Failure> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(NetworkError::NotAdmitted { reason }) = error.downcast_ref() {
-            return Some(membership::refused(*reason));
+        match error.downcast_ref() {
+            Some(NetworkError::NotAdmitted { reason }) => return Some(membership::refused(*reason)),
+            Some(met @ NetworkError::Incompatible { reason, .. }) => {
+                let failure = Failure::of(Exit::Network, met).named("the network cannot be reached");
+                return Some(failure.hint(way_to_meet(reason)));
+            }
+            _ => {}
         }
         cause = error.source();
     }
     None
+}
+
+/// How to find nodes that can be talked to.
+fn way_to_meet(reason: &HelloError) -> String {
+    match reason {
+        HelloError::OtherNetwork { theirs } => {
+            format!("name the network with --network {theirs}, or a node of yours with --bootstrap ADDR")
+        }
+        HelloError::NoCommonVersion { .. } | HelloError::Refused { .. } | HelloError::Broken => {
+            "update dsn, or ask that node's operator to".to_owned()
+        }
+        HelloError::OtherProtocol => "name a node of the network with --bootstrap ADDR".to_owned(),
+    }
 }
 
 /// Of the network as a whole.

@@ -28,6 +28,8 @@ pub(crate) struct FleetOptions {
     pub(crate) disk_reserve: Option<String>,
     pub(crate) absent_grace: Option<String>,
     pub(crate) network: String,
+    /// The file of their pre-shared key.
+    pub(crate) psk: Option<String>,
 }
 
 impl Member {

@@ -73,12 +73,15 @@ fn main() {
     std::process::exit(code);
 }
 
+/// Kademlia warns about every start on an empty network. Of streams that are too many each has a line in one of the others:
+/// whoever opens them would fill the operator's disk.
+const FARMER_LOG: &str = "warn,libp2p_kad=error,libp2p_request_response=error,libp2p_swarm=error,yamux=off";
+
 /// A farmer's operator wants to know what is wrong; a command says in its own words why it failed.
 fn log_filter(context: &Context, command: &Command) -> String {
     match context.settings.get(Key::LogLevel) {
         Some((level, _)) if level != DEFAULT_LEVEL => level.to_owned(),
-        // Kademlia warns about every start on an empty network.
-        _ if matches!(command, Command::Farm(_)) => "warn,libp2p_kad=error".to_owned(),
+        _ if matches!(command, Command::Farm(_)) => FARMER_LOG.to_owned(),
         _ => "error".to_owned(),
     }
 }

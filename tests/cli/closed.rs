@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     MIB,
     farmers::Farmer,
-    network::{dsn, output, shown},
+    network::{TestNetwork, dsn, output, shown},
     refused, until,
 };
 
@@ -198,11 +198,33 @@ fn a_pre_shared_key_opens_a_network_and_its_lack_does_not() {
     let farmer = Farmer::start(&farm, &LENDING);
     let address = farmer.status()["listen"][0].as_str().unwrap().to_owned();
     let client = folder.path().join("client");
-    let peers =
-        |key: &str| output(dsn(&client).env("DSN_PSK_FILE", key).args(["--bootstrap", &address, "peers", "--json"]));
-    let done = peers(&ours);
-    assert!(done.status.success(), "{}", shown(&done));
-    for wrong in [other.as_str(), ""] {
-        refused(&peers(wrong), 7, "the network cannot be reached");
+    let peers = |key: &str, flag: &[&str]| {
+        let mut dsn = dsn(&client);
+        output(dsn.env("DSN_PSK_FILE", key).args(["--bootstrap", &address, "peers", "--json"]).args(flag))
+    };
+    for (variable, flag) in [(ours.as_str(), &[][..]), ("", &["--psk", &ours]), (&other, &["--psk", &ours])] {
+        let done = peers(variable, flag);
+        assert!(done.status.success(), "{}", shown(&done));
     }
+    for (variable, flag) in
+        [(other.as_str(), &[][..]), ("", &[]), ("", &["--psk", &other]), (&ours, &["--psk", &other])]
+    {
+        refused(&peers(variable, flag), 7, "the network cannot be reached");
+    }
+}
+
+#[test]
+fn a_file_is_put_and_got_on_a_devnet_with_a_pre_shared_key_by_those_who_name_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("swarm.key");
+    fs::write(&key, format!("/key/swarm/psk/1.0.0/\n/base16/\n{}\n", "7e".repeat(32))).unwrap();
+    let key: &'static str = key.to_str().unwrap().to_owned().leak();
+    let network = TestNetwork::with(3, "10GiB", &[("DSN_PSK_FILE", key)]);
+    let file = network.file("file", MIB);
+    let put = output(network.dsn().args(["--psk", key, "put"]).arg(&file));
+    assert!(put.status.success(), "{}", shown(&put));
+    let cid = String::from_utf8(put.stdout).unwrap();
+    let get = |more: &[&str]| output(network.dsn().args(["get", cid.trim(), "-o", "-"]).args(more));
+    assert!(get(&["--psk", key]).stdout == fs::read(&file).unwrap());
+    refused(&get(&[]), 7, "the network cannot be reached");
 }

@@ -115,6 +115,26 @@ fn a_farmer_that_nobody_hears_ends_in_order() {
 }
 
 #[test]
+fn a_command_that_finds_only_another_network_is_told_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let farmer = Farmer::start(&folder.path().join("farmer"), &["--storage", "1GiB"]);
+    let file = folder.path().join("file");
+    fs::write(&file, "content").unwrap();
+    let cid = "bafib4ihzwadxh5lhuz5u377bawdntumdtuzjf4guitv2jshgiv4fogdr2a";
+    for command in [&["put", file.to_str().unwrap()][..], &["get", cid, "-o", "-"], &["stat", cid], &["peers"]] {
+        let started = Instant::now();
+        let mut dsn = dsn(&folder.path().join("client"));
+        let done = output(dsn.args(["--network", "lab", "--bootstrap", &farmer.address]).args(command));
+        refused(
+            &done,
+            7,
+            "cannot be talked to: it belongs to network main\nhint: name the network with --network main",
+        );
+        assert!(started.elapsed() < END, "{command:?} took {:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn a_farmer_whose_bootstrap_addresses_are_down_warns_and_finds_them_later() {
     let (early, late) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -3,7 +3,7 @@
 //! skipped where they are missing, unless `DSN_MUST_ROUTE` is set, as it is in CI. Everything goes with the test.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,6 +17,12 @@ use crate::command::{DSN, isolate, make_up, output, same, shown};
 
 /// Delays and carries what comes to a tunnel; Python, since a tunnel device wants calls that no safe Rust has.
 const TUNNEL: &str = include_str!("tunnel.py");
+
+/// Answers questions for names.
+const NAMES: &str = include_str!("names.py");
+
+/// Where `ip netns exec` finds what a namespace has instead of the machine's files.
+const FILES: &str = "/etc/netns";
 
 static LABS: AtomicUsize = AtomicUsize::new(0);
 
@@ -157,10 +163,34 @@ impl Lab {
             self.nft(host, &format!("table ip t {{ {lose} }}"));
         }
         let mut tunnel = Command::new("python3");
-        tunnel.args(["-", &self.name(near.0), &self.name(far.0), "25"]).stdin(Stdio::piped());
-        let mut tunnel = tunnel.spawn().expect("python3 starts");
-        tunnel.stdin.take().expect("piped").write_all(TUNNEL.as_bytes()).expect("it reads");
-        self.processes.push(tunnel);
+        tunnel.args(["-", &self.name(near.0), &self.name(far.0), "25"]);
+        self.script(&mut tunnel, TUNNEL);
+    }
+
+    /// A name server on a host: type, name and value of each record.
+    pub(crate) fn name_server(&mut self, host: &str, address: &str, records: &[(&str, &str, &str)]) {
+        let mut server = Command::new("ip");
+        server.args(["netns", "exec", &self.name(host), "python3", "-", address]).stdout(Stdio::piped());
+        server.args(records.iter().flat_map(|(kind, name, value)| [kind, name, value]));
+        let server = self.script(&mut server, NAMES);
+        let mut line = String::new();
+        BufReader::new(server.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        assert_eq!(line, "ready\n");
+    }
+
+    /// Has a host ask this name server and no other.
+    pub(crate) fn asks_for_names(&self, host: &str, address: &str) {
+        let folder = Path::new(FILES).join(self.name(host));
+        fs::create_dir_all(&folder).expect("writable by root");
+        fs::write(folder.join("resolv.conf"), format!("nameserver {address}\n")).expect("writable by root");
+    }
+
+    /// Python reads the script from its input, and runs until the lab ends.
+    fn script(&mut self, command: &mut Command, script: &str) -> &mut Child {
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("python3 starts");
+        child.stdin.take().expect("piped").write_all(script.as_bytes()).expect("it reads");
+        self.processes.push(child);
+        self.processes.last_mut().expect("just pushed")
     }
 
     /// `dsn` on a host, without anything of this machine's settings.
@@ -230,6 +260,8 @@ impl Drop for Lab {
         }
         for name in &self.namespaces {
             let _gone = run("ip", &["netns", "del", name], "");
+            let _none = fs::remove_dir_all(Path::new(FILES).join(name));
         }
+        let _not_empty = fs::remove_dir(FILES);
     }
 }

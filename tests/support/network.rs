@@ -32,7 +32,8 @@ pub(crate) struct TestFarmer {
 pub(crate) struct TestNetwork {
     pub(crate) farmers: Vec<TestFarmer>,
     pub(crate) folder: TempDir,
-    devnet: Child,
+    /// None when its farmers have joined one by one.
+    devnet: Option<Child>,
     settings: Vec<(&'static str, &'static str)>,
 }
 
@@ -68,13 +69,14 @@ impl TestNetwork {
         for (name, value) in settings {
             match *name {
                 "DSN_ABSENT_GRACE" => command.args(["--absent-grace", value]),
+                "DSN_PSK_FILE" => command.args(["--psk", value]),
                 _ => command.env(name, value),
             };
         }
         command.args(["--farmers", &farmers.to_string()]).stdout(Stdio::piped());
         let mut devnet = command.spawn().expect("devnet starts");
         let mut lines = BufReader::new(devnet.stdout.take().expect("piped")).lines();
-        let mut network = Self { farmers: Vec::new(), folder, devnet, settings: settings.to_vec() };
+        let mut network = Self { farmers: Vec::new(), folder, devnet: Some(devnet), settings: settings.to_vec() };
         loop {
             let line = json_of(&lines.next().expect("devnet says ready").expect("readable"));
             match line["event"].as_str() {
@@ -89,6 +91,12 @@ impl TestNetwork {
                 _ => return network,
             }
         }
+    }
+
+    /// A network that has no farmers yet; they join with these settings in their environment.
+    pub(crate) fn of_nobody(settings: &[(&'static str, &'static str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { farmers: Vec::new(), folder, devnet: None, settings: settings.to_vec() }
     }
 
     /// `dsn` on this network.
@@ -151,22 +159,25 @@ impl TestNetwork {
     pub(crate) fn restart(&mut self, index: usize) {
         let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is left").address.clone();
         let dir = self.farmers[index].dir.clone();
-        let again = self.farm(&dir, "10GiB", "16MiB", &bootstrap);
+        let again = self.farm(&dir, "10GiB", "16MiB", Some(&bootstrap));
         assert_eq!(again.peer_id, self.farmers[index].peer_id, "a farmer keeps its identity");
         self.farmers[index] = again;
     }
 
     /// One more farmer, in this folder; gives its place among the others.
     pub(crate) fn join(&mut self, dir: &Path, storage: &str, disk_reserve: &str) -> usize {
-        let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is there").address.clone();
-        self.farmers.push(self.farm(dir, storage, disk_reserve, &bootstrap));
+        let bootstrap = self.farmers.iter().find(|f| f.alive).map(|farmer| farmer.address.as_str());
+        self.farmers.push(self.farm(dir, storage, disk_reserve, bootstrap));
         self.farmers.len() - 1
     }
 
-    fn farm(&self, dir: &Path, storage: &str, disk_reserve: &str, bootstrap: &str) -> TestFarmer {
+    fn farm(&self, dir: &Path, storage: &str, disk_reserve: &str, bootstrap: Option<&str>) -> TestFarmer {
         let mut command = dsn(dir);
         command.args(["farm", "--json", "--storage", storage, "--disk-reserve", disk_reserve]);
-        command.args(["--listen", "/ip4/127.0.0.1/tcp/0", "--bootstrap", bootstrap]).stdout(Stdio::piped());
+        command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]).stdout(Stdio::piped());
+        bootstrap.iter().for_each(|address| {
+            command.args(["--bootstrap", address]);
+        });
         command.envs(self.settings.iter().copied());
         let mut child = command.spawn().expect("the farmer starts");
         let mut line = String::new();
@@ -192,8 +203,10 @@ impl Drop for TestNetwork {
             }
         }
         // The farmers of devnet end with it, since it holds their pipes.
-        let pid = Pid::from_raw(i32::try_from(self.devnet.id()).expect("a pid")).expect("not 0");
-        let _gone = kill_process(pid, Signal::TERM);
-        let _gone = self.devnet.wait();
+        if let Some(devnet) = &mut self.devnet {
+            let pid = Pid::from_raw(i32::try_from(devnet.id()).expect("a pid")).expect("not 0");
+            let _gone = kill_process(pid, Signal::TERM);
+            let _gone = devnet.wait();
+        }
     }
 }

@@ -111,6 +111,9 @@ pub enum HelloError {
         /// Of the other.
         theirs: NetworkName,
     },
+    /// What it says of itself names no network.
+    #[error("it speaks another protocol than this node")]
+    OtherProtocol,
     /// The other has a reason that cannot be seen from here.
     #[error("it does not talk to this node (reason {number})")]
     Refused {

@@ -113,6 +113,11 @@ impl Names {
     }
 }
 
+/// The network that a node's word of itself names.
+pub(crate) fn network_of(identify: &str) -> Option<NetworkName> {
+    identify.strip_prefix("/dsn/")?.strip_suffix("/id/1")?.parse().ok()
+}
+
 /// Sets everything up; nothing listens or dials yet.
 pub(crate) fn build(
     options: &NetOptions,

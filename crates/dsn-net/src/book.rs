@@ -292,6 +292,11 @@ impl Entry {
         self.shunned = Some((until, reason));
     }
 
+    /// Whether it cannot be talked to, wherever it is.
+    pub(crate) fn is_shunned(&self, now: Instant) -> bool {
+        self.shunned.as_ref().is_some_and(|(until, _)| now < *until)
+    }
+
     /// Hellos were exchanged.
     pub(crate) fn met(&mut self, known: Acquaintance) {
         (self.hello, self.shunned) = (Some(known), None);

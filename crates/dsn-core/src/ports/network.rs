@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     announcement::{Announcement, News},
-    hello::{Acquaintance, Profile},
+    hello::{Acquaintance, HelloError, Profile},
     membership::Refused,
     network_name::NetworkName,
     node_id::{NodeId, Position, closest},
@@ -224,6 +224,14 @@ pub enum NetworkError {
     NotAdmitted {
         /// What they say.
         reason: Refused,
+    },
+    /// All that was met was a node of another network, or of no version that this one speaks.
+    #[error("{node} cannot be talked to: {reason}")]
+    Incompatible {
+        /// The node.
+        node: NodeId,
+        /// What stands between the two.
+        reason: HelloError,
     },
     /// This node is shutting down.
     #[error("the network has stopped")]

@@ -15,26 +15,32 @@ use dsn_core::{
     firewall::{Attempt, Direction, Kind},
     hello::{Acquaintance, Capabilities, Hello, HelloError, Profile},
     node_id::NodeId,
+    ports::NetworkError,
     rpc::{Refusal, Request, Response, frame::Frame},
 };
 use libp2p::{
+    identify,
     request_response::{OutboundFailure, OutboundRequestId},
     swarm::ConnectionId,
 };
 
 use super::Driver;
 use crate::{
-    address,
+    address, behaviour,
     book::Entry,
     codec::{Answer, Call},
     identity::peer_id,
     options::NetOptions,
 };
 
-/// A node with which no version is common is not dialled again for this long: it takes an update, and a restart.
+/// A node of another network, or with which no version is common, is not dialled again for this long: it takes an update, or
+/// another setting, and a restart.
 const SHUNNED: Duration = Duration::from_secs(300);
 /// Who was told why it is refused has this long to read it, and to end the connection itself.
 const READING: Duration = Duration::from_secs(1);
+
+/// A client's first questions wait no longer than this for the first answer to a hello.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What this node says, and to whom.
 pub(super) struct Hellos {
@@ -43,10 +49,21 @@ pub(super) struct Hellos {
     relays: bool,
     is_point: bool,
     next_look: Instant,
+    first: First,
     /// Hellos that wait for an answer.
     pub(super) asked: HashMap<OutboundRequestId, NodeId>,
     /// Who was refused, until when it may stay: no more than the rate of connections allows in a second.
     leaving: HashMap<NodeId, Instant>,
+}
+
+/// The first hello.
+#[derive(Clone, Copy)]
+enum First {
+    Unsaid,
+    /// And waited for so long.
+    Said(Instant),
+    /// Or was lost.
+    Answered,
 }
 
 impl Hellos {
@@ -57,6 +74,7 @@ impl Hellos {
             relays: options.relay,
             is_point: options.rendezvous_point,
             next_look: Instant::now(), // the first look sees where others reach this node
+            first: First::Unsaid,
             asked: HashMap::new(),
             leaving: HashMap::new(),
         }
@@ -77,6 +95,9 @@ impl Driver {
         let call = Call::Outgoing(Frame::from(&Request::Hello(self.hellos.ours.clone())));
         let id = self.swarm.behaviour_mut().protocols.rpc.send_request(&peer_id(&node), call);
         self.hellos.asked.insert(id, node);
+        if matches!(self.hellos.first, First::Unsaid) {
+            self.hellos.first = First::Said(Instant::now() + FIRST_ANSWER);
+        }
         if let Some(entry) = self.book.get_mut(&node) {
             entry.hello_due = false;
         }
@@ -113,6 +134,7 @@ impl Driver {
             Answer::Received(_) => tracing::debug!(%node, "a node does not answer hellos"),
             Answer::Outgoing(_) | Answer::HangUp(_) => unreachable!("the codec reads received answers only"),
         }
+        self.first_hello_ended();
     }
 
     pub(super) fn on_hello_failed(&mut self, node: NodeId, error: &OutboundFailure) {
@@ -120,6 +142,18 @@ impl Driver {
         if matches!(error, OutboundFailure::ConnectionClosed | OutboundFailure::DialFailure) {
             self.hello_again(node); // there may be another connection
         }
+        self.first_hello_ended();
+    }
+
+    fn first_hello_ended(&mut self) {
+        self.hellos.first = First::Answered;
+        self.ask_when_settled(Instant::now());
+    }
+
+    /// Whether a client has yet to hear whether whom it met first speaks its version: what it asked before, it would ask
+    /// somebody who may not be of its network.
+    pub(super) fn is_greeting(&self, now: Instant) -> bool {
+        !self.serve && matches!(self.hellos.first, First::Said(until) if now < until)
     }
 
     /// At the next look.
@@ -131,25 +165,45 @@ impl Driver {
 
     /// Hellos have been exchanged, in whichever direction; tells whether the two can talk.
     fn on_met(&mut self, node: NodeId, met: Result<Acquaintance, HelloError>, now: Instant) -> bool {
-        let entry = self.book.get_mut(&node);
-        let error = match met {
+        match met {
             Ok(known) => {
-                entry.into_iter().for_each(|entry| entry.met(known.clone()));
-                return true;
+                self.book.get_mut(&node).into_iter().for_each(|entry| entry.met(known.clone()));
+                true
             }
-            Err(error) => error,
-        };
-        tracing::info!(%node, reason = %error, "a node cannot be talked to");
-        if let Some(entry) = entry {
-            entry.shun(now + SHUNNED, error.to_string());
+            Err(reason) => {
+                self.shun(node, reason, now);
+                false
+            }
+        }
+    }
+
+    /// A node says that it is of another network: the two do not even have a language for hellos. The one that dialled goes
+    /// at once, the other leaves it the time to read with whom it has to do.
+    pub(super) fn on_stranger(&mut self, node: NodeId, link: ConnectionId, info: &identify::Info) {
+        let theirs = behaviour::network_of(&info.protocol_version);
+        let reason = theirs.map_or(HelloError::OtherProtocol, |theirs| HelloError::OtherNetwork { theirs });
+        let now = Instant::now();
+        let mut is_ours = true;
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.identified(&info.agent_version, false);
+            is_ours = entry.links.iter().any(|known| known.id == link && known.dialled);
+        }
+        self.shun(node, reason, now);
+        if is_ours {
+            let _gone_already = self.swarm.disconnect_peer_id(peer_id(&node));
+        } else {
+            self.hellos.leaving.entry(node).or_insert(now + READING);
+        }
+    }
+
+    /// A node is none that this one can talk to.
+    fn shun(&mut self, node: NodeId, reason: HelloError, now: Instant) {
+        tracing::info!(%node, %reason, "a node cannot be talked to");
+        if let Some(entry) = self.book.get_mut(&node) {
+            entry.shun(now + SHUNNED, reason.to_string());
         }
         self.forget_server(peer_id(&node), node);
-        let alone = !self.knows_servers();
-        self.dials.seeds.on_foreign(node, alone);
-        if !self.serve && self.dials.seeds.is_refused() {
-            self.give_up_questions();
-        }
-        false
+        self.turned_away(node, NetworkError::Incompatible { node, reason });
     }
 
     /// Ends the connections of those who were refused, and says anew what has changed.

@@ -92,9 +92,13 @@ impl Driver {
         self.swarm.behaviour_mut().protocols.kad.kbuckets().next().is_some()
     }
 
+    fn can_ask(&mut self) -> bool {
+        self.knows_servers() && !self.is_greeting(Instant::now())
+    }
+
     /// The servers closest to a key, by a look-up.
     pub(super) fn look_up(&mut self, key: [u8; 32], reply: LookUpReply) {
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::LookUp { key, reply });
         }
         let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
@@ -103,7 +107,7 @@ impl Driver {
 
     /// Looks for a node by its id: the look-up asks its neighbours where it is, and dials it there.
     pub(super) fn find(&mut self, node: NodeId) {
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::Find(node));
         }
         let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
@@ -119,7 +123,7 @@ impl Driver {
         if let Some(crawling) = &mut self.finder.crawl {
             return crawling.waiting.push(reply);
         }
-        if !self.knows_servers() {
+        if !self.can_ask() {
             return self.ask_later(Question::Snapshot { reply });
         }
         if self.is_settling(now) && self.finder.unseeded.len() < UNSEEDED_MAX {
@@ -142,11 +146,7 @@ impl Driver {
 
     /// Nobody is there: a server is its whole network, a client has none.
     fn answer_alone(&mut self, question: Question) {
-        let nobody = match self.dials.refused {
-            Some(reason) => NetworkError::NotAdmitted { reason },
-            None => NetworkError::NoPeers,
-        };
-        let me = self.serves().then_some(self.local).ok_or(nobody);
+        let me = self.serves().then_some(self.local).ok_or_else(|| self.nobody());
         let complete = self.dials.seeds.is_alone();
         match question {
             Question::LookUp { reply, .. } => drop(reply.send(me.map(|me| vec![me]))),
@@ -155,6 +155,11 @@ impl Driver {
             }
             Question::Find(node) => self.give_up(node),
         }
+    }
+
+    /// Why there is nobody.
+    fn nobody(&self) -> NetworkError {
+        self.dials.outside.clone().unwrap_or(NetworkError::NoPeers)
     }
 
     pub(super) fn give_up_unseeded(&mut self, now: Instant) {
@@ -222,7 +227,7 @@ impl Driver {
 
     fn on_first_server(&mut self) {
         tracing::info!("the network is there");
-        self.dials.refused = None;
+        self.dials.outside = None;
         if self.serves() {
             // Introduces this node to its neighbours.
             self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
@@ -232,7 +237,7 @@ impl Driver {
 
     /// Once the bootstrap nodes have come or failed to, what waited for that is asked.
     pub(super) fn ask_when_settled(&mut self, now: Instant) {
-        if !self.finder.unseeded.is_empty() && self.knows_servers() && !self.is_settling(now) {
+        if !self.finder.unseeded.is_empty() && self.can_ask() && !self.is_settling(now) {
             self.ask_again();
         }
     }
@@ -302,7 +307,7 @@ impl Driver {
     fn on_looked_up(&mut self, key: [u8; 32], found: Vec<NodeId>, reply: LookUpReply) {
         let me = self.serves().then_some(self.local);
         let nodes = closest(found.into_iter().chain(me), Position::of_key(&key), LOOK_UP_RESULTS);
-        let _nobody_waits = reply.send(if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(nodes) });
+        let _nobody_waits = reply.send(if nodes.is_empty() { Err(self.nobody()) } else { Ok(nodes) });
     }
 
     fn on_crawled(&mut self, region: Region, key: [u8; 32], found: &[NodeId], ended: bool) {
@@ -374,9 +379,11 @@ impl Driver {
         let Some(crawling) = self.finder.crawl.take() else { return };
         let took = crawling.started.elapsed();
         let (mut nodes, complete) = crawling.crawl.finish();
+        // It may have answered before it said which version it speaks.
+        nodes.retain(|node| self.book.get(node).is_none_or(|entry| !entry.is_shunned(Instant::now())));
         nodes.extend(self.serves().then_some(self.local));
         tracing::debug!(nodes = nodes.len(), complete, ?took, "network crawled");
-        let result = if nodes.is_empty() { Err(NetworkError::NoPeers) } else { Ok(Snapshot { nodes, complete }) };
+        let result = if nodes.is_empty() { Err(self.nobody()) } else { Ok(Snapshot { nodes, complete }) };
         if let Ok(snapshot) = &result {
             self.finder.latest = Some((Instant::now(), snapshot.clone()));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dsn_core::{
     announcement::Announcement,
     membership::{Refused, admission::Admission},
+    ports::NetworkError,
 };
 use libp2p::{
     PeerId, TransportError,
@@ -70,21 +71,16 @@ impl Driver {
             return;
         }
         tracing::debug!(%node, "a node ended the connection without a word");
-        self.dials.refused = Some(Refused::NoCredentials);
-        let alone = !self.knows_servers();
-        self.dials.seeds.on_foreign(node, alone);
-        if !self.serve && self.dials.seeds.is_refused() {
-            self.give_up_questions();
-        }
+        self.turned_away(node, NetworkError::NotAdmitted { reason: Refused::NoCredentials });
     }
 }
 
 /// What the network says of this node, if that is why a dial failed.
-pub(super) fn refusal_of(error: &DialError) -> Option<Refused> {
+pub(super) fn refusal_of(error: &DialError) -> Option<NetworkError> {
     let DialError::Transport(errors) = error else { return None };
     errors.iter().find_map(|(_, error)| match error {
         TransportError::Other(error) => match admission_error(error)? {
-            AdmissionError::NotLetIn(why) => Some(*why),
+            AdmissionError::NotLetIn(reason) => Some(NetworkError::NotAdmitted { reason: *reason }),
             _ => None,
         },
         TransportError::MultiaddrNotSupported(_) => None,

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dsn_core::{membership::Refused, node_id::NodeId, ports::NetworkError};
+use dsn_core::{node_id::NodeId, ports::NetworkError};
 use libp2p::{
     Multiaddr, PeerId, TransportError,
     core::ConnectedPoint,
@@ -36,16 +36,14 @@ const ROUNDS_MAX: u32 = 4;
 const EXTRA_LINK_AGE: Duration = Duration::from_secs(2);
 /// Pings in a row that did not come back before a connection counts as dead.
 const MISSED_PINGS_MAX: u32 = 2;
-/// A node of another network is not dialled again for this long.
-const FOREIGN_DOWN: Duration = Duration::from_secs(300);
 
 /// Dialling in progress.
 pub(super) struct Dials {
     pending: HashMap<NodeId, Dial>,
     pub(super) seeds: seeds::Seeds,
     connections_max: usize,
-    /// What the network last said of this node, when it did not let it in.
-    pub(super) refused: Option<Refused>,
+    /// Why this node is outside, as whom it met last has said.
+    pub(super) outside: Option<NetworkError>,
 }
 
 /// The way to one node that requests wait for.
@@ -73,7 +71,7 @@ enum Stage {
 impl Dials {
     pub(super) fn new(options: &NetOptions) -> Result<Self, NetError> {
         let connections_max = usize::try_from(options.room.connections).unwrap_or(usize::MAX);
-        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)?, connections_max, refused: None })
+        Ok(Self { pending: HashMap::new(), seeds: seeds::Seeds::new(options)?, connections_max, outside: None })
     }
 }
 
@@ -231,7 +229,7 @@ impl Driver {
     /// Dialling failed, whoever ordered it: a request, a seed or a look-up.
     pub(super) fn on_dial_error(&mut self, id: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let named = peer.and_then(|peer| Some((peer, node_id(&peer)?)));
-        self.dials.refused = members::refusal_of(error).or(self.dials.refused);
+        self.dials.outside = members::refusal_of(error).or(self.dials.outside.take());
         if let Some(entry) = named.and_then(|(_, node)| self.book.get_mut(&node)) {
             failed_addresses(error).for_each(|address| entry.address_failed(address));
         }
@@ -258,12 +256,7 @@ impl Driver {
         let identify::Event::Received { connection_id, peer_id, info } = event else { return };
         let Some(node) = node_id(&peer_id) else { return };
         if info.protocol_version != self.names.identify {
-            tracing::debug!(%node, network = %info.protocol_version.escape_debug(), "a node of another network");
-            if let Some(entry) = self.book.get_mut(&node) {
-                entry.is_down(Instant::now(), FOREIGN_DOWN, "it belongs to another network".into());
-            }
-            let _gone_already = self.swarm.disconnect_peer_id(peer_id);
-            return;
+            return self.on_stranger(node, connection_id, &info);
         }
         if self.swarm.behaviour().doorman.farewell(connection_id).is_some() || self.hellos.is_refused(&node) {
             return; // it is only here to be told
@@ -280,16 +273,18 @@ impl Driver {
         entry.is_rendezvous |= is_new_point;
         if server {
             entry.replace_addresses(&addresses);
-            let dialable = entry.to_dial();
+        }
+        let dialable = entry.to_dial();
+        if is_to_greet {
+            self.say_hello(node); // before anything is asked of it
+        }
+        if server {
             self.meet_server(peer_id, node, dialable);
         } else {
             self.forget_server(peer_id, node);
         }
         if is_new_point {
             self.on_rendezvous_point(peer_id);
-        }
-        if is_to_greet {
-            self.say_hello(node);
         }
         self.ask_when_settled(Instant::now());
     }

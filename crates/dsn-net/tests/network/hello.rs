@@ -5,24 +5,19 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use dsn_core::{
     firewall::{Attempt, Kind, Verdict},
-    hello::{Acquaintance, Capabilities, Hello, HelloAck, HelloRefusal, Profile, SpaceClass, Versions},
+    hello::{Acquaintance, Capabilities, Hello, HelloAck, HelloError, HelloRefusal, Profile, SpaceClass, Versions},
     node_id::NodeId,
     ports::{Guard, KnownNode, Network, NetworkError},
     record::Role,
-    rpc::{
-        Refusal, Request, Response,
-        frame::{Frame, ResponseHead},
-    },
+    rpc::{Refusal, Request, Response, frame::Frame},
 };
 use dsn_net::{NetOptions, Node};
 
 use crate::{
-    hostile::flat,
-    stranger::{Put, Stranger},
-    support::*,
+    stranger::{Put, Stranger, flat, response},
+    support::{self, *},
 };
 
 /// Nothing that a test waits for takes this long.
@@ -99,10 +94,7 @@ fn said(hello: &Hello) -> Put {
 
 async fn answered(stranger: &mut Stranger) -> Response {
     let answer = tokio::time::timeout(DEADLINE, stranger.next_end()).await.unwrap().unwrap();
-    match ResponseHead::decode(&Bytes::copy_from_slice(&answer[4..])).unwrap() {
-        ResponseHead::Complete(response) => response,
-        ResponseHead::Fetched(_) => panic!("nothing was fetched"),
-    }
+    response(&answer).expect("nothing was fetched")
 }
 
 async fn acked(stranger: &mut Stranger) -> HelloAck {
@@ -172,6 +164,45 @@ async fn two_nodes_without_a_common_version_both_say_so() {
     assert_eq!(refused(&new, &old).await, "it speaks version 1 of the protocol, this node versions 7 to 9");
     let third = start(towards(&old, client(3))).await;
     third.request(old.local_id(), holds()).await.unwrap();
+}
+
+/// Why a client finds nobody whose only way in is this node; by a look-up, and by a crawl.
+async fn left_outside(node: &Node, options: impl Fn(NetOptions) -> NetOptions) -> HelloError {
+    let (looking, crawling) =
+        (start(options(towards(node, client(2)))).await, start(options(towards(node, client(3)))).await);
+    let (by_look_up, by_crawl) = tokio::join!(looking.look_up([0; 32]), crawling.snapshot(false));
+    match (by_look_up.unwrap_err(), by_crawl.unwrap_err()) {
+        (
+            NetworkError::Incompatible { node: one, reason },
+            NetworkError::Incompatible { node: other, reason: again },
+        ) => {
+            assert_eq!((one, other, &again), (node.local_id(), node.local_id(), &reason));
+            reason
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_finds_only_nodes_of_other_versions_says_so() {
+    let farmer = start(farmer(1, &[TCP])).await;
+    let theirs = HelloError::NoCommonVersion { ours: Versions::new(7, 9).unwrap(), theirs: Versions::KNOWN };
+    assert_eq!(left_outside(&farmer, later).await, theirs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_finds_only_nodes_of_another_network_says_which() {
+    let farmer = start(farmer(1, &[TCP])).await;
+    let elsewhere = |options| NetOptions { network: "lab".parse().unwrap(), ..options };
+    for _ in 0..5 {
+        let theirs = HelloError::OtherNetwork { theirs: "test".parse().unwrap() };
+        assert_eq!(left_outside(&farmer, elsewhere).await, theirs);
+    }
+    // A client that also knows its own network finds it.
+    let own = start(elsewhere(support::farmer(4, &[TCP]))).await;
+    let bootstrap = [farmer.listen_addrs(), own.listen_addrs()].concat();
+    let client = start(elsewhere(NetOptions { bootstrap, ..client(5) })).await;
+    assert_eq!(client.snapshot(false).await.unwrap().nodes, [own.local_id()].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,36 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use dsn_core::{
     limits::PIECE_MAX_BYTES,
     ports::{Network, NetworkError},
-    rpc::{
-        Refusal, Response,
-        frame::{Frame, ResponseHead},
-    },
+    rpc::{Refusal, Response, frame::Frame},
 };
 use dsn_net::{NetOptions, Node};
 use futures::StreamExt;
 
 use crate::{
-    stranger::{Put, Stranger},
+    stranger::{Put, Stranger, flat, refusal},
     support::*,
 };
 
 const SILENCE: Duration = Duration::from_millis(400);
-
-pub(crate) fn flat(frame: &Frame) -> Vec<u8> {
-    let bodies = frame.bodies.iter().flat_map(|body| body.iter().copied());
-    frame.length.into_iter().chain(frame.header.iter().copied()).chain(bodies).collect()
-}
-
-pub(crate) fn refusal(bytes: &[u8]) -> Option<Refusal> {
-    match ResponseHead::decode(&Bytes::copy_from_slice(bytes.get(4..)?)).ok()? {
-        ResponseHead::Complete(Response::Refused(refusal)) => Some(refusal),
-        _ => None,
-    }
-}
 
 async fn impatient_farmer(shelf: Shelf) -> (Node, Arc<Shelf>) {
     let mut options = farmer(1, &[TCP]);

@@ -1,8 +1,21 @@
 //! Somebody who goes up to the first stream of a connection and puts any bytes on it, with a key of its own.
 
-use std::{future::poll_fn, io, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::Poll,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use dsn_core::{identity::Identity, membership::admission::Admission};
+use dsn_core::{
+    identity::Identity,
+    membership::{
+        Membership,
+        admission::{Admission, Word},
+    },
+    node_id::NodeId,
+};
 use futures::{
     AsyncReadExt, AsyncWriteExt,
     future::{Either, select},
@@ -34,6 +47,18 @@ pub(crate) enum Answer {
     Nothing,
 }
 
+/// The bytes of a step as they travel.
+pub(crate) fn framed(step: &[u8]) -> Vec<u8> {
+    [&u32::try_from(step.len()).unwrap().to_be_bytes()[..], step].concat()
+}
+
+/// The first step of a member's node, as it travels.
+pub(crate) fn shown(by: &Membership, node: NodeId) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let word = Word::Shown(Box::new(by.credentials(node, now)));
+    framed(&Admission { word, seq: 0, revocations: None }.encode())
+}
+
 fn transport(keys: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
     let quic = quic::tokio::Transport::new(quic::Config::new(keys));
     tcp::tokio::Transport::new(tcp::Config::default())
@@ -61,7 +86,7 @@ pub(crate) async fn intrude(address: &str, key: &Identity, bytes: &[u8]) -> Answ
         Poll::<()>::Pending
     });
     let talk = async {
-        let (_, mut muxer) = dial.await.expect("the node listens");
+        let Ok((_, mut muxer)) = dial.await else { return Ok(Err(io::ErrorKind::ConnectionRefused.into())) };
         tokio::time::timeout(PATIENCE, converse(&mut muxer, bytes)).await
     };
     match select(pin!(talk), pin!(listening)).await {

@@ -3,6 +3,7 @@
 
 mod announce;
 mod attack;
+mod attacker;
 mod find;
 mod firewall;
 mod hello;
@@ -10,5 +11,6 @@ mod hostile;
 mod intruder;
 mod members;
 mod requests;
+mod secured;
 mod stranger;
 mod support;

@@ -24,7 +24,7 @@ use dsn_core::{
 use dsn_net::{NetError, NetOptions, Node, Waits};
 
 use crate::{
-    intruder::{Answer, intrude},
+    intruder::{Answer, framed, intrude, shown},
     support::{QUIC, Shelf, TCP, client, farmer, holds, identity, start, start_with, towards},
 };
 
@@ -149,16 +149,6 @@ async fn a_member_speaks_to_members_only() {
     }
 }
 
-/// The bytes of a step as they travel.
-fn frame(step: &[u8]) -> Vec<u8> {
-    [&u32::try_from(step.len()).unwrap().to_be_bytes()[..], step].concat()
-}
-
-fn shown(by: &Membership, node: NodeId) -> Vec<u8> {
-    let word = Word::Shown(Box::new(by.credentials(node, now())));
-    frame(&Admission { word, seq: 0, revocations: None }.encode())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn papers_of_another_node_open_nothing() {
     for transport in [TCP, QUIC] {
@@ -178,11 +168,11 @@ async fn papers_of_another_node_open_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_no_step_ends_the_connection() {
     let too_long = u32::try_from(ADMISSION_MAX_BYTES + 1).unwrap().to_be_bytes().to_vec();
-    let welcome = frame(&Admission { word: Word::Welcome, seq: 0, revocations: None }.encode());
+    let welcome = framed(&Admission { word: Word::Welcome, seq: 0, revocations: None }.encode());
     for transport in [TCP, QUIC] {
         let host = start(of(membership(2), farmer(102, &[transport]))).await;
         let address = &host.listen_addrs()[0];
-        for bytes in [&u32::MAX.to_be_bytes()[..], &too_long, &[0; 4], &frame(b"hello"), &welcome] {
+        for bytes in [&u32::MAX.to_be_bytes()[..], &too_long, &[0; 4], &framed(b"hello"), &welcome] {
             let Answer::Step(step) = intrude(address, &identity(103), bytes).await else { panic!("no answer") };
             assert_eq!(step.word, Word::Refused(Refused::NoCredentials), "{transport} {bytes:?}");
         }

@@ -2,7 +2,14 @@
 
 use std::{io, time::Duration};
 
-use dsn_core::node_id::NodeId;
+use bytes::Bytes;
+use dsn_core::{
+    node_id::NodeId,
+    rpc::{
+        Refusal, Response,
+        frame::{Frame, ResponseHead},
+    },
+};
 use dsn_net::Node;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{
@@ -29,6 +36,28 @@ impl Put {
 
     pub(crate) fn hold(bytes: Vec<u8>) -> Self {
         Self { hold: true, ..Self::all(bytes) }
+    }
+}
+
+/// A request as it travels.
+pub(crate) fn flat(frame: &Frame) -> Vec<u8> {
+    let bodies = frame.bodies.iter().flat_map(|body| body.iter().copied());
+    frame.length.into_iter().chain(frame.header.iter().copied()).chain(bodies).collect()
+}
+
+/// Why a request was refused, if it was.
+pub(crate) fn refusal(bytes: &[u8]) -> Option<Refusal> {
+    match response(bytes)? {
+        Response::Refused(refusal) => Some(refusal),
+        _ => None,
+    }
+}
+
+/// An answer without pieces.
+pub(crate) fn response(bytes: &[u8]) -> Option<Response> {
+    match ResponseHead::decode(&Bytes::copy_from_slice(bytes.get(4..)?)).ok()? {
+        ResponseHead::Complete(response) => Some(response),
+        ResponseHead::Fetched(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use dsn_core::node_id::NodeId;
+use dsn_core::{node_id::NodeId, ports::NetworkError};
 use libp2p::{
     Multiaddr,
     swarm::{ConnectionId, DialError, dial_opts::DialOpts},
@@ -84,7 +84,7 @@ impl Seeds {
     }
 
     /// Whether every way in was refused, and nobody has been met by another.
-    pub(in crate::driver) fn is_refused(&self) -> bool {
+    fn is_refused(&self) -> bool {
         let bootstrap = self.bootstrap.iter().all(|seed| seed.refused);
         !self.mdns && !self.met && bootstrap && self.remembered.iter().all(|remembered| remembered.refused)
     }
@@ -113,7 +113,7 @@ impl Seeds {
     }
 
     /// A node that was met is none of this network after all.
-    pub(in crate::driver) fn on_foreign(&mut self, node: NodeId, alone: bool) {
+    fn on_foreign(&mut self, node: NodeId, alone: bool) {
         self.met &= !alone;
         let bootstrap = self.bootstrap.iter_mut().filter(|seed| seed.node == Some(node)).map(|seed| &mut seed.refused);
         let remembered = self.remembered.iter_mut().filter(|remembered| remembered.node == node);
@@ -163,6 +163,20 @@ impl Driver {
         if let Some(node) = node.filter(|node| refused && exhausted(node)) {
             self.dials.seeds.on_refused(node, Instant::now());
         }
+        self.give_up_if_refused();
+    }
+
+    /// A node that was met leaves this one outside. When it was the last way in, the questions of a client end here.
+    pub(in crate::driver) fn turned_away(&mut self, node: NodeId, why: NetworkError) {
+        let alone = !self.knows_servers();
+        if alone {
+            self.dials.outside = Some(why);
+        }
+        self.dials.seeds.on_foreign(node, alone);
+        self.give_up_if_refused();
+    }
+
+    fn give_up_if_refused(&mut self) {
         if !self.serve && self.dials.seeds.is_refused() {
             self.give_up_questions();
         }
