@@ -1,5 +1,5 @@
 //! Farmers by the hundred in one process, each with a real node on loopback: a small and a large network work, and what each
-//! more costs. `cargo test --test crowd -- --nocapture` prints the table of benches/README.md. They speak QUIC, which
+//! more costs. `DSN_CROWD=3,50,200 cargo test --test crowd -- --nocapture` prints the table of benches/README.md. They speak QUIC, which
 //! takes one socket a node: with TCP, 200 farmers of one process take more descriptors than most systems give. They do not
 //! go their rounds: if all do at once, all meet each other, over 20,000 connections. `upkeep.rs` shows those.
 
@@ -118,7 +118,7 @@ async fn works(count: u16) {
     let put = Instant::now();
     let report =
         client.put(&mut MemoryInput::new(file.clone()), PutOptions::default(), &NoProgress).await.expect("put");
-    assert_eq!(report.farmers, usize::from(count));
+    assert!(report.farmers >= usize::from(count).min(36), "of each of three chunks, 36 pieces: {report:?}");
     let (put, get) = (put.elapsed(), Instant::now());
     let mut copy = MemoryOutput::default();
     client.get(report.cid, &mut copy, &NoProgress).await.expect("get");
@@ -141,9 +141,10 @@ async fn works(count: u16) {
 fn networks_of_3_and_of_200_farmers_work() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let sizes = std::env::var("DSN_CROWD").unwrap_or_else(|_| "3,200".into());
     runtime.block_on(async {
-        for count in [3, 50, 200] {
-            works(count).await;
+        for count in sizes.split(',') {
+            works(count.parse().expect("DSN_CROWD is numbers of farmers, with commas")).await;
         }
     });
 }

@@ -361,8 +361,10 @@ impl Driver {
         self.seed(now);
         self.give_up_late_dials(now);
         self.close_extra_links(now);
+        self.close_mute_links(now);
         self.show_out(now);
         self.ask_when_settled(now);
+        self.introduce_again(now);
         self.give_up_unseeded(now);
         self.keep_relays(now);
         self.visit_points(now);

@@ -55,7 +55,7 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(boxed);
     let web = if is_bare { OptionalTransport::some(web) } else { OptionalTransport::none() };
-    let datagrams = || OwnPortNearby::new(quic::tokio::Transport::new(quic::Config::new(keys))).map(boxed);
+    let datagrams = || quic::tokio::Transport::new(quic::Config::new(keys)).map(boxed);
     let datagrams = if is_bare { OptionalTransport::some(datagrams()) } else { OptionalTransport::none() };
     let named = dns(datagrams.or_transport(direct).map(|either, _| either.into_inner())).map_err(|e| failed(&e))?;
     let all = circuits

@@ -2,6 +2,8 @@
 //! looks up (`crawl`), who is dialled for a request (`peers`). Invariant: every question is answered, at the latest when
 //! its look-ups end or, with nobody there, when the time to wait for somebody is over.
 
+mod introduction;
+
 use std::{
     collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
@@ -21,6 +23,7 @@ use libp2p::{
 };
 use tokio::sync::oneshot;
 
+use self::introduction::Introduction;
 use super::Driver;
 use crate::{
     address,
@@ -51,6 +54,7 @@ pub(super) struct Finder {
     unseeded: Vec<(Instant, Question)>,
     /// Somebody was left out of the routing table for its subnet's sake, and the operator was told.
     crowded: bool,
+    introduction: Introduction,
 }
 
 enum Purpose {
@@ -62,6 +66,8 @@ enum Purpose {
     Find(NodeId),
     Crawl(Region, [u8; 32]),
     Probe(NodeId),
+    /// To introduce this node to its neighbours.
+    Introduction,
 }
 
 /// What waits until a server is known.
@@ -229,10 +235,24 @@ impl Driver {
         tracing::info!("the network is there");
         self.dials.outside = None;
         if self.serves() {
-            // Introduces this node to its neighbours.
-            self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
+            self.finder.introduction = Introduction::default();
+            self.introduce();
         }
         self.ask_again();
+    }
+
+    /// Looks for this node's neighbours, which so come to know it.
+    fn introduce(&mut self) {
+        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
+        self.finder.queries.insert(query, Purpose::Introduction);
+    }
+
+    /// Introduces this node once more where few neighbours have answered: those who had no time, or came at the same time,
+    /// would not find it.
+    pub(super) fn introduce_again(&mut self, now: Instant) {
+        if self.finder.introduction.is_due(now) && self.knows_servers() {
+            self.introduce();
+        }
     }
 
     /// Once the bootstrap nodes have come or failed to, what waited for that is asked.
@@ -285,7 +305,10 @@ impl Driver {
             Some(Purpose::Find(node)) => self.on_find_ended(node),
             Some(Purpose::Crawl(region, key)) => self.on_crawled(region, key, &found, ended),
             Some(Purpose::Probe(node)) => self.on_probed(node, &found),
-            None => {} // one that introduced this node
+            Some(Purpose::Introduction) => {
+                self.finder.introduction.ended(found.len() >= LOOK_UP_RESULTS, Instant::now());
+            }
+            None => {} // of the refresh
         }
     }
 

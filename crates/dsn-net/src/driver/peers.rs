@@ -34,6 +34,8 @@ use crate::{
 const ROUNDS_MAX: u32 = 4;
 /// A second connection to a node is closed when it has been there this long and nothing uses it.
 const EXTRA_LINK_AGE: Duration = Duration::from_secs(2);
+/// The other side has to say what it is within as long as so many attempts to dial may take.
+const MUTE_DIALS: u32 = 5;
 /// Pings in a row that did not come back before a connection counts as dead.
 const MISSED_PINGS_MAX: u32 = 2;
 
@@ -263,7 +265,8 @@ impl Driver {
         }
         let Some(entry) = self.book.get_mut(&node) else { return };
         let Some(link) = entry.links.iter_mut().find(|link| link.id == connection_id) else { return };
-        let is_to_greet = link.dialled && !std::mem::replace(&mut link.identified, true);
+        let is_new = !std::mem::replace(&mut link.identified, true);
+        let is_to_greet = is_new && link.dialled;
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
         let server = info.protocols.contains(&self.names.kad);
@@ -315,6 +318,18 @@ impl Driver {
             if !entry.is_connected() {
                 self.dial(node);
             }
+        }
+    }
+
+    /// Closes connections whose other side has not said what it is: it is asked once a connection, and a busy node may have
+    /// missed that. Without an answer nothing can be asked of it, and nobody would dial it again.
+    pub(super) fn close_mute_links(&mut self, now: Instant) {
+        let patience = MUTE_DIALS * self.waits.dial;
+        let links = self.book.iter().flat_map(|(_, entry)| &entry.links);
+        let mute = links.filter(|link| !link.identified && now >= link.since + patience);
+        for id in mute.map(|link| link.id).collect::<Vec<_>>() {
+            tracing::debug!("a connection on which the other side has not said what it is");
+            self.swarm.close_connection(id);
         }
     }
 

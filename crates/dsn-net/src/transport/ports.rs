@@ -1,6 +1,7 @@
-//! From which port a node dials. From the one it listens on, so that a gateway keeps one door open for both directions and
-//! others see the address to dial; but not on the same machine, LAN or subnet, which no gateway is in front of, where two nodes that dial each other at once would
-//! meet half-way, and a port whose last connection has just ended cannot be dialled from again.
+//! From which TCP port a node dials. From the one it listens on, so that a gateway keeps one door open for both directions
+//! and others see the address to dial; but not on the same machine, LAN or subnet, which no gateway is in front of, where
+//! two nodes that dial each other at once would meet half-way, and a port whose last connection has just ended cannot be
+//! dialled from again. QUIC tells such connections apart, and all of a node's use its one socket.
 
 use std::{
     collections::HashSet,
