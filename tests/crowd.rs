@@ -2,6 +2,7 @@
 //! more costs. `DSN_CROWD=3,50,200 cargo test --test crowd -- --nocapture` prints the table of benches/README.md. They speak QUIC, which
 //! takes one socket a node: with TCP, 200 farmers of one process take more descriptors than most systems give. They do not
 //! go their rounds: if all do at once, all meet each other, over 20,000 connections. `upkeep.rs` shows those.
+#![expect(clippy::print_stderr, reason = "it says what it measured")]
 
 use std::{sync::Arc, time::Instant};
 
