@@ -23,8 +23,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const NODES: [&str; 3] = ["3", "50", "100"];
 /// Until unused connections are closed, so that those of the search do not count, and the window.
 const REST_SECS: &str = "420";
-/// The figures at rest are those of so much of its end: as long as it takes until the routing table is refreshed once more,
-/// since nearly all that happens at rest is that.
+/// The figures at rest are those of so much of its end. A third of such windows holds the refresh of the routing table, which is
+/// nearly all that happens at rest.
 const WINDOW: Duration = Duration::from_secs(300);
 /// All have found each other by then, or something is wrong.
 const FIND_MAX: Duration = Duration::from_secs(120);
