@@ -79,6 +79,24 @@ fn where_no_hole_can_be_punched_the_relay_carries_the_pieces() {
     }
 }
 
+#[test]
+fn a_farmer_whose_gateway_opens_a_port_on_request_is_dialled_like_any_other() {
+    let Some(mut lab) = Lab::open() else { return };
+    // Addresses as on the Internet: those for documentation are none that a gateway may have.
+    let first = "/ip4/11.22.33.1/tcp/4100";
+    lab.host("first", "11.22.33.1/24");
+    lab.host("client", "11.22.33.20/24");
+    lab.host_behind("home", "11.22.33.10/24", "192.168.1", Ports::Random);
+    lab.gateway_opens_ports("home", "192.168.1.1", "11.22.33.10");
+    lab.farm("first", "first", &["--listen", "/ip4/0.0.0.0/tcp/4100"]);
+    let farmer = lab.farm("home", "one", &["--listen", "/ip4/0.0.0.0/tcp/4200", "--bootstrap", first]);
+    wait_for("the gateway opens a port", || lab.status(&farmer)["reach"]["kind"] == "public");
+    let (file, home) = (lab.file("file", 3 * MIB), "/ip4/11.22.33.10/tcp/4200");
+    let cid = lab.put("client", home, &file);
+    assert!(lab.status(&farmer)["pieces"].as_u64() > Some(0), "it holds pieces");
+    lab.get("client", home, &cid, &file).expect("it is there");
+}
+
 /// The farmer with a public address founds a network; the folders of all others join it.
 fn found(lab: &Lab) {
     let run = |name: &str, args: &[&str]| {

@@ -21,6 +21,9 @@ const TUNNEL: &str = include_str!("tunnel.py");
 /// Answers questions for names.
 const NAMES: &str = include_str!("names.py");
 
+/// Opens ports for who asks by UPnP.
+const ROUTER: &str = include_str!("igd.py");
+
 /// Where `ip netns exec` finds what a namespace has instead of the machine's files.
 const FILES: &str = "/etc/netns";
 
@@ -31,6 +34,8 @@ pub(crate) struct Lab {
     prefix: String,
     namespaces: Vec<String>,
     processes: Vec<Child>,
+    /// Whether farmers ask their gateways for ports.
+    upnp: bool,
     pub(crate) folder: TempDir,
 }
 
@@ -71,7 +76,7 @@ impl Lab {
         let nth = LABS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("dsn{}-{nth}", std::process::id());
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut lab = Self { prefix, namespaces: Vec::new(), processes: Vec::new(), folder };
+        let mut lab = Self { prefix, namespaces: Vec::new(), processes: Vec::new(), upnp: false, folder };
         let possible = run("nft", &["--version"], "").and_then(|()| lab.add("switch"));
         if let Err(reason) = possible {
             assert!(env::var_os("DSN_MUST_ROUTE").is_none(), "network namespaces must be made: {reason}");
@@ -172,10 +177,15 @@ impl Lab {
         let mut server = Command::new("ip");
         server.args(["netns", "exec", &self.name(host), "python3", "-", address]).stdout(Stdio::piped());
         server.args(records.iter().flat_map(|(kind, name, value)| [kind, name, value]));
-        let server = self.script(&mut server, NAMES);
-        let mut line = String::new();
-        BufReader::new(server.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
-        assert_eq!(line, "ready\n");
+        self.script_that_is_ready(&mut server, NAMES);
+    }
+
+    /// The gateway of a host opens ports from now on, for who asks by UPnP; and farmers of the lab ask.
+    pub(crate) fn gateway_opens_ports(&mut self, host: &str, lan: &str, public: &str) {
+        let mut router = Command::new("ip");
+        router.args(["netns", "exec", &self.name(&format!("{host}gw")), "python3", "-", lan, public]);
+        self.script_that_is_ready(router.stdout(Stdio::piped()), ROUTER);
+        self.upnp = true;
     }
 
     /// Has a host ask this name server and no other.
@@ -183,6 +193,13 @@ impl Lab {
         let folder = Path::new(FILES).join(self.name(host));
         fs::create_dir_all(&folder).expect("writable by root");
         fs::write(folder.join("resolv.conf"), format!("nameserver {address}\n")).expect("writable by root");
+    }
+
+    fn script_that_is_ready(&mut self, command: &mut Command, script: &str) {
+        let child = self.script(command, script);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        assert_eq!(line, "ready\n");
     }
 
     /// Python reads the script from its input, and runs until the lab ends.
@@ -197,7 +214,7 @@ impl Lab {
     pub(crate) fn dsn(&self, host: &str, dir: &Path) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name(host), DSN]).arg("--dir").arg(dir);
-        isolate(&mut command).env("DSN_UPNP", "false");
+        isolate(&mut command).env("DSN_UPNP", self.upnp.to_string());
         command
     }
 
