@@ -4,6 +4,9 @@
 //! go their rounds: if all do at once, all meet each other, over 20,000 connections. `upkeep.rs` shows those.
 #![expect(clippy::print_stderr, reason = "it says what it measured")]
 
+#[path = "support/spent.rs"]
+mod spent;
+
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
@@ -18,6 +21,7 @@ use dsn_core::{
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, UnlimitedDisk};
 use dsn_net::{NetOptions, Node, Room, address_to_bytes};
 use dsn_store::MemoryStore;
+use spent::Spent;
 
 const FILE_BYTES: usize = 40 << 20;
 
@@ -70,25 +74,6 @@ async fn farmer(number: u16, first: Option<&Node>) -> Node {
     let addresses = addresses.iter().map(|address| address_to_bytes(address).expect("an address"));
     farmer.set_addresses(addresses.collect(), true);
     node
-}
-
-/// What the kernel has counted of this process, and of everybody on loopback.
-struct Spent {
-    cpu_secs: f64,
-    sent_bytes: f64,
-}
-
-impl Spent {
-    fn so_far() -> Self {
-        let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-        let after_name = &stat[stat.rfind(')').expect("a name") + 2..];
-        let ticks: u32 =
-            after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>().expect("a number")).sum();
-        let devices = std::fs::read_to_string("/proc/self/net/dev").expect("Linux");
-        let loopback = devices.lines().find_map(|line| line.trim().strip_prefix("lo:")).expect("loopback");
-        let sent = loopback.split_whitespace().nth(8).expect("a table").parse().expect("a number");
-        Self { cpu_secs: f64::from(ticks) / 100.0, sent_bytes: sent }
-    }
 }
 
 /// Starts so many, puts a file and gets it again.

@@ -4,6 +4,9 @@
 //! within half an hour; `-- 50 20` is one network of 50, at rest for 20 s.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
+#[path = "../../../tests/support/spent.rs"]
+mod spent;
+
 use std::{
     process::Command,
     sync::Arc,
@@ -17,6 +20,7 @@ use dsn_core::{
 use dsn_net::{NetOptions, Node};
 use futures::{StreamExt, stream};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use spent::Spent;
 
 /// The sizes to compare. More than about 140 nodes want more descriptors than a limit of 20,000 allows: at first each is
 /// connected with all others, and both ends are here.
@@ -49,31 +53,31 @@ fn one(nodes: u16, rest: Duration) {
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let (begin, before) = (Instant::now(), Sample::now());
+        let (begin, before) = (Instant::now(), Spent::so_far());
         let network = start(nodes).await;
         let started = begin.elapsed();
         find(&network).await;
-        let (took, found) = (begin.elapsed(), Sample::now());
+        let (took, found) = (begin.elapsed(), Spent::so_far());
         let per_node = 1.0 / f64::from(nodes);
         println!(
             "{nodes} nodes started in {:.1} s, found in {:.1} s: {:.0} ms CPU and {:.0} KiB a node",
             started.as_secs_f64(),
             took.as_secs_f64(),
-            (found.cpu_seconds - before.cpu_seconds) * 1000.0 * per_node,
+            (found.cpu_secs - before.cpu_secs) * 1000.0 * per_node,
             (found.sent_bytes - before.sent_bytes) / 1024.0 * per_node,
         );
         print_connections("then", &network).await;
         tokio::time::sleep(rest.saturating_sub(WINDOW)).await; // what is measured is that nothing happens
         let window = WINDOW.min(rest);
-        let (begin, before) = (Instant::now(), Sample::now());
+        let (begin, before) = (Instant::now(), Spent::so_far());
         tokio::time::sleep(window).await;
-        let (secs, after) = (begin.elapsed().as_secs_f64(), Sample::now());
+        let (secs, after) = (begin.elapsed().as_secs_f64(), Spent::so_far());
         print_connections("at rest", &network).await;
         println!(
             "  at rest, {window:?}: {:.3} % of a core, {:.0} bytes/s sent, {:.2} MiB, each node",
-            (after.cpu_seconds - before.cpu_seconds) / secs * 100.0 * per_node,
+            (after.cpu_secs - before.cpu_secs) / secs * 100.0 * per_node,
             (after.sent_bytes - before.sent_bytes) / secs * per_node,
-            after.resident_mib * per_node,
+            resident_mib() * per_node,
         );
         futures::future::join_all(network.iter().map(Node::shutdown)).await;
     });
@@ -121,32 +125,8 @@ async fn print_connections(when: &str, network: &[Node]) {
     println!("  {when}: connections {} (median), {} (most)", counts[counts.len() / 2], counts[counts.len() - 1]);
 }
 
-/// The kernel's counters.
-struct Sample {
-    /// User and system time of this process, in ticks of 10 ms.
-    cpu_seconds: f64,
-    /// Over loopback, headers included, by everybody in this network namespace.
-    sent_bytes: f64,
-    resident_mib: f64,
-}
-
-impl Sample {
-    fn now() -> Self {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let after_name = &stat[stat.rfind(')').unwrap() + 2..];
-        let ticks: u32 = after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum();
-        let devices = std::fs::read_to_string("/proc/self/net/dev").unwrap();
-        let loopback = devices.lines().find_map(|line| line.trim().strip_prefix("lo:")).unwrap();
-        Self {
-            cpu_seconds: f64::from(ticks) / 100.0,
-            sent_bytes: loopback.split_whitespace().nth(8).unwrap().parse().unwrap(),
-            resident_mib: Self::resident_mib(),
-        }
-    }
-
-    fn resident_mib() -> f64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
-    }
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
 }

@@ -55,9 +55,6 @@ impl Driver {
         let Event::Message { propagation_source, message_id, message } = event else { return };
         let Some(from) = node_id(&propagation_source) else { return };
         let acceptance = self.hear(from, &message.data.into());
-        if matches!(acceptance, MessageAcceptance::Reject) {
-            tracing::debug!(%from, "a node handed on what is no announcement");
-        }
         if let Some(gossip) = self.swarm.behaviour_mut().protocols.gossip.as_mut() {
             gossip.0.report_message_validation_result(&message_id, &propagation_source, acceptance);
         }
@@ -91,7 +88,7 @@ impl Driver {
             Ok(true) => MessageAcceptance::Accept,
             Ok(false) => MessageAcceptance::Ignore,
             Err(error) => {
-                tracing::debug!(%from, error, "no announcement");
+                tracing::debug!(%from, error, "a node handed on what is no announcement");
                 MessageAcceptance::Reject
             }
         }
