@@ -12,6 +12,8 @@ use crate::{
 pub enum Bug {
     /// A farmer signs for pieces that its store failed to write.
     ReceiptBeforeWrite,
+    /// A store answers before what it was told to keep is durable.
+    NoSync,
     /// A reader takes pieces as they come.
     GetUnchecked,
     /// A reader takes pieces as they come when they come late.
@@ -56,6 +58,8 @@ pub enum Bug {
     RepairLate,
     /// An intent to repair is believed for ever.
     IntentForEver,
+    /// Intents are remembered without end.
+    IntentsUnbounded,
     /// A repaired chunk's new holders get no lease.
     RepairDropsLeases,
     /// A repair is not told to the custodians.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Nodes remembered. Beyond the largest network that is seen as a whole nobody keeps so many neighbours.
-const PEERS_MAX: usize = 4096;
+pub const PEERS_MAX: usize = 4096;
 
 /// Nodes that nothing was asked of yet and that have said whether they leave.
 const STRANGERS_MAX: usize = 256;
@@ -290,6 +290,11 @@ impl Liveness {
             self.braked_at = None;
         }
         self.braked_at.is_some() && !planted(Bug::BrakeOff) && at.saturating_add(2 * self.grace_secs) > now
+    }
+
+    /// Nodes remembered.
+    pub fn remembered(&self) -> usize {
+        self.peers.len()
     }
 
     /// Forgets nodes that are no neighbours any more.

@@ -26,4 +26,4 @@ mod upkeep;
 pub use farmer::{Farmer, FarmerParts};
 pub use options::{Disk, FarmerOptions, UnlimitedDisk, UpkeepOptions};
 pub use state::Drain;
-pub use status::FarmerStatus;
+pub use status::{FarmerStatus, Occupancy};

@@ -14,12 +14,12 @@ mod registry;
 pub use drain::Drain;
 pub(crate) use {
     counters::Counters,
-    damaged::Damaged,
-    grants::{Carried, Grant, Grants},
-    greetings::Greetings,
-    intents::Intents,
-    owners::Owners,
+    damaged::{DAMAGED_MAX, Damaged},
+    grants::{Carried, GRANTS_MAX, Grant, Grants},
+    greetings::{GREETERS_MAX, Greetings},
+    intents::{INTENTS_MAX, Intents},
+    owners::{OWNERS_MAX, Owners},
     presences::Presences,
-    queue::{Pending, Queue},
-    registry::Registry,
+    queue::{Pending, QUEUE_MAX, Queue},
+    registry::{REGISTERED_MAX, Registry},
 };

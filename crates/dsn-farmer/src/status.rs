@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use dsn_core::node_id::NodeId;
+use dsn_core::{liveness::PEERS_MAX, node_id::NodeId};
 
-use crate::farmer::Farmer;
+use crate::{
+    farmer::Farmer,
+    state::{DAMAGED_MAX, GRANTS_MAX, GREETERS_MAX, INTENTS_MAX, OWNERS_MAX, QUEUE_MAX, REGISTERED_MAX},
+};
 
 /// A farmer's state now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,33 @@ pub struct FarmerStatus {
     pub repair_queue: usize,
 }
 
+/// How full something is that others fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// What it holds.
+    pub what: &'static str,
+    /// How many of them.
+    pub used: usize,
+    /// How many there may be.
+    pub most: usize,
+}
+
 impl Farmer {
+    /// Everything in memory that others fill: none is ever beyond its bound.
+    pub fn occupancies(&self) -> [Occupancy; 8] {
+        let of = |what, used, most| Occupancy { what, used, most };
+        [
+            of("leaves to send", self.grants.lock().expect("no panic while locked").len(), GRANTS_MAX),
+            of("intents", self.intents.lock().expect("no panic while locked").len(), INTENTS_MAX),
+            of("greetings", self.greetings.lock().expect("no panic while locked").len(), GREETERS_MAX),
+            of("registered records", self.registry.lock().expect("no panic while locked").len(), REGISTERED_MAX),
+            of("owners", self.owners.lock().expect("no panic while locked").len(), OWNERS_MAX),
+            of("chunks to repair", self.repairs.len(), QUEUE_MAX),
+            of("damaged pieces", self.damaged.len(), DAMAGED_MAX),
+            of("observed farmers", self.liveness.with(|seen| seen.remembered()), PEERS_MAX),
+        ]
+    }
+
     /// Farmers whose answers were wrong so often that it does not rely on them now.
     pub fn distrusted(&self) -> Vec<NodeId> {
         let now = self.parts.environment.unix_secs();

@@ -102,6 +102,16 @@ pub(crate) fn unwritten_receipts(
     violations
 }
 
+/// Nothing that others fill is beyond its bound.
+pub(crate) fn overfull(world: &World) -> impl Iterator<Item = Violation> {
+    let of = |farmer| world.occupancies(farmer).into_iter().map(move |kept| (farmer, kept));
+    let kept = world.farmers().into_iter().flat_map(of);
+    kept.filter(|(_, kept)| kept.used > kept.most).map(|(farmer, kept)| {
+        let (what, used) = (kept.what, kept.used);
+        Violation::Overfull { farmer, what, used }
+    })
+}
+
 /// Pieces that are on farmers where they were not.
 pub(crate) fn placed(before: &BTreeMap<NodeId, IndexSet>, after: &BTreeMap<NodeId, IndexSet>) -> usize {
     after.iter().map(|(node, set)| set.minus(before.get(node).copied().unwrap_or_default()).len()).sum()

@@ -48,6 +48,8 @@ pub enum Fault {
     Full,
     /// A store failed to write.
     WriteError,
+    /// A farmer stopped before what it was told to keep was durable.
+    UnsyncedLost,
     /// A farmer took its time over every request.
     SlowDisk,
     /// A farmer's clock went wrong.
@@ -64,7 +66,7 @@ pub struct FaultCounts(BTreeMap<Fault, u64>);
 
 impl FaultCounts {
     /// Every kind that happens while files are put and got.
-    pub const WITHIN_MINUTES: [Fault; 14] = [
+    pub const WITHIN_MINUTES: [Fault; 15] = [
         Fault::Loss,
         Fault::Delay,
         Fault::Crash,
@@ -74,6 +76,7 @@ impl FaultCounts {
         Fault::Partition,
         Fault::Full,
         Fault::WriteError,
+        Fault::UnsyncedLost,
         Fault::BitRot,
         Fault::Lied(Lie::WrongBytes),
         Fault::Lied(Lie::Drops),

@@ -10,11 +10,15 @@ mod checks;
 #[cfg(feature = "network")]
 mod crooked;
 #[cfg(feature = "network")]
+mod disk;
+#[cfg(feature = "network")]
 mod endure;
 #[cfg(feature = "network")]
 mod environment;
 #[cfg(feature = "network")]
 mod fault;
+#[cfg(feature = "network")]
+mod flood;
 mod model;
 #[cfg(feature = "network")]
 mod net;

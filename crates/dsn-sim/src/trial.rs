@@ -20,8 +20,9 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
 use crate::{
-    checks::{chunks_of, held_by, placed},
+    checks::{chunks_of, held_by, overfull, placed},
     fault::Lie,
+    flood::flood,
     net::Link,
     violation::Violation,
     world::World,
@@ -39,6 +40,9 @@ const MANY: usize = 14;
 const SITES: usize = 5;
 
 const FILES: usize = 3;
+
+/// Kinds of what is kept that a flood fills: leaves, intents, greetings and records.
+const FLOODED: usize = 4;
 
 /// Bytes of a file: one chunk and its root chunk.
 const FILE_BYTES: usize = 100_000;
@@ -61,11 +65,14 @@ pub enum Trial {
     Liar,
     /// Whole sites burn down.
     Sites,
+    /// A crowd asks one for more than it can remember.
+    Flood,
 }
 
 impl Trial {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Absence, Self::Outage, Self::Departure, Self::Wipe, Self::Liar, Self::Sites];
+    pub const ALL: [Self; 7] =
+        [Self::Absence, Self::Outage, Self::Departure, Self::Wipe, Self::Liar, Self::Sites, Self::Flood];
 }
 
 struct Court {
@@ -103,6 +110,7 @@ pub async fn try_out(trial: Trial, seed: u64) -> Vec<Violation> {
         Trial::Wipe => court.wipe().await,
         Trial::Liar => court.lie().await,
         Trial::Sites => court.burn_down(sites).await,
+        Trial::Flood => court.be_flooded().await,
     }
     court.violations
 }
@@ -239,6 +247,22 @@ impl Court {
                 }
             }
         }
+    }
+
+    /// One farmer hears more than it can remember. It keeps its bounds, and files are put and repaired as before.
+    async fn be_flooded(&mut self) {
+        let Some(victim) = self.draw(1).pop() else { return };
+        flood(&self.world, victim).await;
+        let filled = self.world.occupancies(victim).into_iter().filter(|kept| kept.used >= kept.most).count();
+        assert!(filled >= FLOODED, "the flood fills what it can: {:?}", self.world.occupancies(victim));
+        self.violations.extend(overfull(&self.world));
+        self.put_files().await;
+        for node in self.draw(MANY).into_iter().filter(|node| *node != victim) {
+            self.world.leave(node);
+        }
+        self.pass(72).await;
+        self.violations.extend(overfull(&self.world));
+        self.check_health().await;
     }
 
     /// A farmer begins to lie; within a week somebody does not rely on it any more.

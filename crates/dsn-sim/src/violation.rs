@@ -124,6 +124,15 @@ pub enum Violation {
         /// Pieces given up.
         pieces: usize,
     },
+    /// A farmer keeps more for others than its bound.
+    Overfull {
+        /// The farmer.
+        farmer: NodeId,
+        /// What it keeps.
+        what: &'static str,
+        /// How many of them.
+        used: usize,
+    },
     /// Repair moved more than the losses explain.
     TooMuchRepair {
         /// Bytes moved.

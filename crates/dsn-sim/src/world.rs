@@ -13,19 +13,26 @@ use dsn_core::{
     ports::{Handler, InlineCompute, Network, Upkeep},
     rpc::Request,
 };
-use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, FarmerStatus, UnlimitedDisk, UpkeepOptions};
+use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, FarmerStatus, Occupancy, UnlimitedDisk, UpkeepOptions};
 use dsn_store::{FaultyStore, MemoryStore, Operation};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
+    disk::SyncedDisk,
     environment::SimEnvironment,
     fault::{Fault, FaultCounts, Lie},
     net::{Link, SimNet, SimPort},
 };
 
+/// Milliseconds from one fsync of a disk to the next: solid state to a busy spinning disk.
+const SYNC_MS_MIN: u64 = 2;
+const SYNC_MS_RANGE: u64 = 60;
+
 struct SimFarmer {
     identity: Identity,
     disk: MemoryStore,
+    synced: SyncedDisk,
+    /// That, or what fails on purpose around it.
     store: Arc<dyn Upkeep>,
     environment: Arc<SimEnvironment>,
     reserved_bytes: u64,
@@ -102,11 +109,14 @@ impl World {
         let environment =
             Arc::new(SimEnvironment::new(self.start, seed ^ (nth + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let disk = MemoryStore::new();
-        let store: Arc<dyn Upkeep> = Arc::new(disk.clone());
+        let sync = Duration::from_millis(SYNC_MS_MIN + (seed ^ nth.wrapping_mul(0x9e37_79b9)) % SYNC_MS_RANGE);
+        let synced = SyncedDisk::new(disk.clone(), Arc::clone(&self.net), self.start, sync);
+        let store = Arc::new(synced.clone()) as Arc<dyn Upkeep>;
         let id = identity.node_id();
         let port = self.net.join(id, true);
         let domain = domain.to_owned();
-        let farmer = SimFarmer { identity, disk, store, environment, reserved_bytes, domain, port, running: None };
+        let farmer =
+            SimFarmer { identity, disk, synced, store, environment, reserved_bytes, domain, port, running: None };
         self.farmers.insert(id, farmer);
         self.start(id);
         id
@@ -154,7 +164,9 @@ impl World {
     fn stop(&mut self, id: NodeId, fault: Fault) {
         self.net.stop(id);
         self.net.record(format_args!("{fault:?} {id}"));
-        if let Some(running) = self.farmers.get_mut(&id).and_then(|farmer| farmer.running.take()) {
+        let Some(farmer) = self.farmers.get_mut(&id) else { return };
+        if let Some(running) = farmer.running.take() {
+            farmer.synced.crash();
             running.upkeep.abort();
             running.farmer.stop();
             self.net.count(fault);
@@ -223,6 +235,21 @@ impl World {
     pub fn distrusted_by(&self, id: NodeId) -> Vec<NodeId> {
         let running = self.farmers.get(&id).and_then(|farmer| farmer.running.as_ref());
         running.map(|running| running.farmer.distrusted()).unwrap_or_default()
+    }
+
+    /// How full what a running farmer keeps for others in memory is.
+    pub(crate) fn occupancies(&self, id: NodeId) -> Vec<Occupancy> {
+        let running = self.farmers.get(&id).and_then(|farmer| farmer.running.as_ref());
+        running.map(|running| running.farmer.occupancies().to_vec()).unwrap_or_default()
+    }
+
+    pub(crate) fn name(&self) -> &NetworkName {
+        &self.name
+    }
+
+    /// A stranger's way into the network.
+    pub(crate) fn join_as(&self, identity: &Identity) -> Arc<SimPort> {
+        self.net.join(identity.node_id(), false)
     }
 
     /// Whose files the clients put.
@@ -317,7 +344,7 @@ impl World {
         }
         self.stop(id, Fault::Crash);
         if let Some(farmer) = self.farmers.get_mut(&id) {
-            farmer.store = Arc::new(farmer.disk.clone());
+            farmer.store = Arc::new(farmer.synced.clone());
         }
         self.start(id);
     }
@@ -326,7 +353,7 @@ impl World {
         let net = Arc::clone(&self.net);
         self.stop(id, Fault::Crash);
         if let Some(farmer) = self.farmers.get_mut(&id) {
-            let faulty = FaultyStore::new(farmer.disk.clone(), move |operation| {
+            let faulty = FaultyStore::new(farmer.synced.clone(), move |operation| {
                 (operation == broken).then(|| {
                     net.count(Fault::WriteError);
                     dsn_store::Fault::DiskFull

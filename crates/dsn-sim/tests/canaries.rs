@@ -23,8 +23,9 @@ enum Play {
 }
 
 /// Each bug with what finds it.
-const KNOWN: [(Bug, Play, u64); 28] = [
+const KNOWN: [(Bug, Play, u64); 30] = [
     (Bug::ReceiptBeforeWrite, Play::Minutes, 0),
+    (Bug::NoSync, Play::Minutes, 6),
     (Bug::GetUnchecked, Play::Minutes, 1),
     (Bug::LateUnchecked, Play::Minutes, 115),
     (Bug::ParityUnchecked, Play::Minutes, 15),
@@ -52,6 +53,7 @@ const KNOWN: [(Bug, Play, u64); 28] = [
     (Bug::AuditAnyBytes, Play::Trial(Trial::Liar), 2),
     (Bug::DomainsIgnored, Play::Trial(Trial::Sites), 0),
     (Bug::AuditAbsence, Play::Trial(Trial::Liar), 0),
+    (Bug::IntentsUnbounded, Play::Trial(Trial::Flood), 0),
 ];
 
 /// Seeds that are played when the known one finds nothing: the code has changed, and stories with it.

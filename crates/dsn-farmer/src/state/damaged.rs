@@ -6,7 +6,7 @@ use dsn_core::hash::ChunkId;
 use tokio::sync::Notify;
 
 /// Pieces that wait to be healed. More are found again by the scrubber.
-const DAMAGED_MAX: usize = 4096;
+pub(crate) const DAMAGED_MAX: usize = 4096;
 
 /// Pieces found damaged, which wait to be healed.
 #[derive(Debug, Default)]
@@ -22,6 +22,11 @@ impl Damaged {
         if waiting.len() < DAMAGED_MAX && waiting.insert((chunk, index)) {
             self.changed.notify_one();
         }
+    }
+
+    /// Pieces that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().expect("no panic while locked").len()
     }
 
     /// One of them.

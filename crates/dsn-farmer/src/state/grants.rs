@@ -60,7 +60,12 @@ impl Grants {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.by_token.len() >= GRANTS_MAX
+        self.len() >= GRANTS_MAX
+    }
+
+    /// Leaves given.
+    pub(crate) fn len(&self) -> usize {
+        self.by_token.len()
     }
 
     pub(crate) fn insert(&mut self, token: Token, grant: Grant) {

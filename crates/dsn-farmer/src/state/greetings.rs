@@ -11,7 +11,7 @@ use dsn_core::{
 
 /// Nodes whose greetings are kept; each farmer greets three others. A crowd that fills it costs others only this one
 /// witness of three.
-const NODES_MAX: usize = 1024;
+pub(crate) const GREETERS_MAX: usize = 1024;
 
 /// Seconds for which a greeting is shown: eight times the rest between two, so that a lost one changes nothing, and short,
 /// since what stopped longer ago is nobody's twin.
@@ -22,13 +22,18 @@ const SHOWN_SECS: u64 = 120;
 pub(crate) struct Greetings(BTreeMap<NodeId, Vec<(u64, VerifiedGreeting)>>);
 
 impl Greetings {
+    /// Nodes whose greetings are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A node greets at `now`. Gives the latest greetings of its other runs.
     pub(crate) fn hear(&mut self, greeting: VerifiedGreeting, now: u64) -> Vec<Greeting> {
         let (node, run) = (greeting.body().node, greeting.body().run);
         let is_shown = |at: u64| at.saturating_add(SHOWN_SECS) > now;
-        if self.0.len() >= NODES_MAX && !self.0.contains_key(&node) {
+        if self.0.len() >= GREETERS_MAX && !self.0.contains_key(&node) {
             self.0.retain(|_, runs| runs.iter().any(|(at, _)| is_shown(*at)));
-            if self.0.len() >= NODES_MAX {
+            if self.0.len() >= GREETERS_MAX {
                 return Vec::new();
             }
         }
@@ -77,7 +82,7 @@ mod tests {
     #[test]
     fn a_crowd_fills_it_until_it_falls_silent() {
         let mut greetings = Greetings::default();
-        let crowd = u32::try_from(NODES_MAX).expect("small");
+        let crowd = u32::try_from(GREETERS_MAX).expect("small");
         (0..crowd).for_each(|node| drop(greetings.hear(greeting(node, 1), 0)));
         greetings.hear(greeting(crowd, 1), 1);
         assert_eq!(greetings.hear(greeting(crowd, 2), 1), [], "no room for it");

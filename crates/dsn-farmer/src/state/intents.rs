@@ -10,7 +10,7 @@ use dsn_core::{
 };
 
 /// Intents remembered. A node that floods them only pushes out others', and then work is done twice.
-const INTENTS_MAX: usize = 16_384;
+pub(crate) const INTENTS_MAX: usize = 16_384;
 
 /// Seconds after an intent before another of the same node for the same chunk counts again.
 const SPENT_SECS: u64 = 24 * 3600;
@@ -31,7 +31,7 @@ impl Intents {
         if self.heard.len() >= INTENTS_MAX {
             self.heard.retain(|_, at| at.saturating_add(SPENT_SECS) > now);
         }
-        if self.heard.len() < INTENTS_MAX {
+        if self.heard.len() < INTENTS_MAX || planted(Bug::IntentsUnbounded) {
             let at = self.heard.entry((chunk, node)).or_insert(now);
             if at.saturating_add(SPENT_SECS) <= now {
                 *at = now;
@@ -45,6 +45,11 @@ impl Intents {
         let believed_secs = if planted(Bug::IntentForEver) { u64::from(u32::MAX) } else { believed_secs };
         let of_chunk = self.heard.range((chunk, NodeId([0; 32]))..=(chunk, NodeId([255; 32])));
         of_chunk.map(|(_, at)| at.saturating_add(believed_secs)).filter(|until| *until > now).max()
+    }
+
+    /// Intents remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.heard.len()
     }
 
     /// This node works on the chunk, or on none.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dsn_core::node_id::NodeId;
 
 /// Owners remembered; those counted longest ago are forgotten first, which costs another count.
-const OWNERS_MAX: usize = 1024;
+pub(crate) const OWNERS_MAX: usize = 1024;
 
 /// Seconds for which a count is good: files given up meanwhile are not seen.
 const COUNT_VALID_SECS: u64 = 600;
@@ -30,6 +30,11 @@ struct Account {
 impl Owners {
     pub(crate) fn new(quota_bytes: Option<u64>) -> Self {
         Self { quota_bytes, accounts: BTreeMap::new() }
+    }
+
+    /// Owners remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
     }
 
     /// Whether an owner who wants to put so many bytes has to be counted first.

@@ -6,7 +6,7 @@ use dsn_core::{hash::ChunkId, repair::Health};
 use tokio::sync::Notify;
 
 /// Chunks that wait for repair. More than this are found again by the next patrol.
-const QUEUE_MAX: usize = 4096;
+pub(crate) const QUEUE_MAX: usize = 4096;
 
 /// A chunk that waits.
 #[derive(Clone, Copy, Debug)]

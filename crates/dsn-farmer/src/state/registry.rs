@@ -11,7 +11,7 @@ use dsn_core::{
 };
 
 /// Records kept. A crowd that fills it keeps others out of this one of the twenty nodes that each registers with.
-const NODES_MAX: usize = 4096;
+pub(crate) const REGISTERED_MAX: usize = 4096;
 
 /// The records, each with the Unix second of its end.
 #[derive(Debug, Default)]
@@ -20,9 +20,9 @@ pub(crate) struct Registry(BTreeMap<NodeId, (u64, FarmerRecord)>);
 impl Registry {
     /// Keeps a record that its node has signed; says for how many seconds, none when there is no room.
     pub(crate) fn keep(&mut self, node: NodeId, record: FarmerRecord, now: u64) -> u32 {
-        if self.0.len() >= NODES_MAX && !self.0.contains_key(&node) {
+        if self.0.len() >= REGISTERED_MAX && !self.0.contains_key(&node) {
             self.sweep(now);
-            if self.0.len() >= NODES_MAX {
+            if self.0.len() >= REGISTERED_MAX {
                 return 0;
             }
         }
@@ -49,6 +49,11 @@ impl Registry {
     pub(crate) fn count(&mut self, now: u64) -> u32 {
         self.sweep(now);
         u32::try_from(self.0.len()).expect("at most 4,096")
+    }
+
+    /// Records kept, ended ones too.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn sweep(&mut self, now: u64) {
@@ -96,7 +101,7 @@ mod tests {
     #[test]
     fn all_are_read_page_by_page_and_a_crowd_is_bounded() {
         let mut registry = Registry::default();
-        let crowd = u32::try_from(NODES_MAX).expect("small");
+        let crowd = u32::try_from(REGISTERED_MAX).expect("small");
         let refused = (0..=crowd).map(record).filter(|(node, of)| registry.keep(*node, of.clone(), 0) == 0).count();
         assert_eq!(refused, 1, "no room for the last");
         let (mut read, mut last) = (0, None);

@@ -9,7 +9,11 @@ use dsn_core::{
 };
 
 use super::Month;
-use crate::{checks::unwritten_receipts, fault::Lie, violation::Violation};
+use crate::{
+    checks::{overfull, unwritten_receipts},
+    fault::Lie,
+    violation::Violation,
+};
 
 /// Farmers and chunks that may be without a lease for hours: a commit was lost, and they ask again within a day.
 const UNLEASED_MAX: usize = 8;
@@ -37,6 +41,7 @@ impl Month {
     pub(super) fn check_now(&mut self) {
         let honest = self.honest();
         self.found_out.extend(honest.into_iter().flat_map(|node| self.world.distrusted_by(node)));
+        self.violations.extend(overfull(&self.world));
         self.check_leases();
     }
 
