@@ -111,6 +111,6 @@ mod tests {
             let Some(record) = page.last() else { break };
             (read, last) = (read + page.len(), Some(record.body().node));
         }
-        assert_eq!(read, NODES_MAX);
+        assert_eq!(read, REGISTERED_MAX);
     }
 }
