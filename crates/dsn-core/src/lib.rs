@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod durability;
 pub mod erasure;
 pub mod firewall;
+pub mod folder;
 pub mod greeting;
 pub mod hash;
 pub mod hello;

@@ -32,6 +32,24 @@ pub const MANIFEST_MAX_BYTES: usize = 68 * 1024;
 /// Highest level of a chunk list: level 1 covers 2,175 x 8 TiB, more than any disk.
 pub const LIST_MAX_LEVEL: u32 = 1;
 
+/// Bytes of the path of an entry of a folder; no system takes longer ones.
+pub const PATH_MAX_BYTES: usize = 4096;
+
+/// Bytes of one name in it.
+pub const NAME_MAX_BYTES: usize = 255;
+
+/// Bytes of what a link says.
+pub const LINK_MAX_BYTES: usize = 4096;
+
+/// Bytes of an encoded node of a folder's tree that is a chunk.
+pub const FOLDER_NODE_MAX_BYTES: usize = 1024 * 1024;
+
+/// All paths of a node together take at most so many times the bytes of the longest node.
+pub const FOLDER_PATHS_FACTOR: usize = 8;
+
+/// Levels of nodes below a folder's manifest: more entries than any disk has.
+pub const FOLDER_MAX_LEVEL: u32 = 4;
+
 /// Receipts in a locator: twice the pieces, so that a chunk can move house without losing sight of the old one.
 pub const LOCATOR_MAX_RECEIPTS: usize = 96;
 

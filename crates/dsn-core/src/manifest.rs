@@ -1,7 +1,6 @@
-//! What a root chunk decodes to: the file's bytes themselves, or the list of its chunks. The encoding is canonical and so
+//! What a root chunk decodes to: the file's bytes themselves, the list of its chunks, or the entries of a folder. The encoding is canonical and so
 //! is the choice of form, so that the same bytes give the same CID anywhere. A single file's name, times and mode are in
-//! no manifest. Folders (field 4) and sealed files (field 5) have their numbers kept, so that a plain file's manifest never
-//! changes when they come.
+//! no manifest. Sealed files (field 5) have their number kept, so that a plain file's manifest never changes when they come.
 
 use bytes::Bytes;
 use dsn_proto as proto;
@@ -10,6 +9,7 @@ use thiserror::Error;
 
 use crate::{
     chunk::chunk_count,
+    folder::Folder,
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES, LIST_MAX_LEVEL, MANIFEST_MAX_BYTES},
     wire::{WireError, check, check_version, decode_canonical},
@@ -25,6 +25,8 @@ pub enum Manifest {
     Inline(Bytes),
     /// Where the file's bytes are.
     List(ChunkList),
+    /// A folder.
+    Folder(Folder),
 }
 
 /// Names chunks whose content, joined, is the file (level 0) or the ids of the level below (level 1).
@@ -124,6 +126,9 @@ impl Manifest {
                 proto::Manifest { version: 1, body: Some(proto::manifest::Body::Inline(bytes.clone())) }
             }
             Self::List(list) => message_of_list(list.level, list.total_len, list.ids.clone()),
+            Self::Folder(folder) => {
+                proto::Manifest { version: 1, body: Some(proto::manifest::Body::Folder(folder.to_message())) }
+            }
         };
         message.encode_to_vec().into()
     }
@@ -146,14 +151,20 @@ impl Manifest {
                 list.validate()?;
                 Ok(Self::List(list))
             }
+            proto::manifest::Body::Folder(folder) => {
+                let manifest = Self::Folder(Folder::from_message(folder)?);
+                // What a leaf says can be said in several ways; one of them is ours.
+                if manifest.encode() == *encoded { Ok(manifest) } else { Err(WireError::NotCanonical.into()) }
+            }
         }
     }
 
-    /// Bytes of the file.
+    /// Bytes of the file, or of all files of the folder.
     pub fn total_len(&self) -> u64 {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::List(list) => list.total_len,
+            Self::Folder(folder) => folder.total_len,
         }
     }
 }

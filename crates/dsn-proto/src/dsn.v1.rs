@@ -14,23 +14,111 @@ pub struct Descriptor {
     #[prost(bytes = "bytes", tag = "5")]
     pub piece_hashes: ::prost::bytes::Bytes,
 }
-/// What a root chunk decodes to. Field 4 is kept for folders and 5 for sealed files.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// What a root chunk decodes to. Field 5 is kept for sealed files.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Manifest {
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    #[prost(oneof = "manifest::Body", tags = "2, 3")]
+    #[prost(oneof = "manifest::Body", tags = "2, 3, 4")]
     pub body: ::core::option::Option<manifest::Body>,
 }
 /// Nested message and enum types in `Manifest`.
 pub mod manifest {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
         #[prost(bytes, tag = "2")]
         Inline(::prost::bytes::Bytes),
         #[prost(message, tag = "3")]
         List(super::ChunkList),
+        #[prost(message, tag = "4")]
+        Folder(super::Folder),
     }
+}
+/// A whole tree of folders: its entries in order, here or in the nodes below.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Folder {
+    /// height of the tree of nodes below
+    #[prost(uint32, tag = "1")]
+    pub level: u32,
+    /// in all
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// bytes of all files
+    #[prost(uint64, tag = "3")]
+    pub total_len: u64,
+    #[prost(oneof = "folder::Node", tags = "4, 5")]
+    pub node: ::core::option::Option<folder::Node>,
+}
+/// Nested message and enum types in `Folder`.
+pub mod folder {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Node {
+        /// at level 0
+        #[prost(message, tag = "4")]
+        Leaf(super::FolderLeaf),
+        /// above
+        #[prost(message, tag = "5")]
+        Inner(super::FolderInner),
+    }
+}
+/// Entries that follow each other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FolderLeaf {
+    /// in order of their first entry
+    #[prost(message, repeated, tag = "1")]
+    pub packs: ::prost::alloc::vec::Vec<FolderPack>,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: ::prost::alloc::vec::Vec<FolderEntry>,
+}
+/// A chunk that small files share.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FolderPack {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "2")]
+    pub len: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FolderEntry {
+    /// bytes of the path that are those of the entry before; 0 for the first of a leaf
+    #[prost(uint32, tag = "1")]
+    pub same: u32,
+    /// the others
+    #[prost(bytes = "bytes", tag = "2")]
+    pub rest: ::prost::bytes::Bytes,
+    /// 1 folder, 2 file, 3 executable file, 4 link
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+    /// bytes of the file
+    #[prost(uint64, tag = "4")]
+    pub len: u64,
+    /// a file of more than 64 KiB: its root chunk
+    #[prost(bytes = "bytes", tag = "5")]
+    pub root: ::prost::bytes::Bytes,
+    /// a shorter one: which of the packs, and where in it
+    #[prost(uint32, tag = "6")]
+    pub pack: u32,
+    #[prost(uint32, tag = "7")]
+    pub offset: u32,
+    /// what a link says
+    #[prost(bytes = "bytes", tag = "8")]
+    pub target: ::prost::bytes::Bytes,
+}
+/// Nodes of the level below that follow each other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FolderInner {
+    #[prost(message, repeated, tag = "1")]
+    pub children: ::prost::alloc::vec::Vec<FolderChild>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FolderChild {
+    /// path of the first entry below
+    #[prost(bytes = "bytes", tag = "1")]
+    pub first: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "3")]
+    pub len: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChunkList {
