@@ -13,6 +13,8 @@ mod farmers;
 mod firewall;
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/forged.rs"]
 mod forged;
 #[path = "cli/identity.rs"]

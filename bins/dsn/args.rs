@@ -13,13 +13,13 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
     farmers::{Demo, Devnet, Drain, Farm, Status},
-    files::{Cat, Get, Put, Repair, Rm, Stat},
+    files::{Cat, Get, Ls, Put, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},
 };
 
-/// Store a file on a network of farmers and get it back, bit for bit, while machines fail.
+/// Store files and folders on a network of farmers and get them back, bit for bit, while machines fail.
 #[derive(Debug, Parser)]
 #[command(name = "dsn", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -34,8 +34,10 @@ const EXAMPLES: &str = "Examples:
   dsn farm --storage 100GiB                  lend 100 GiB
   dsn put photo.tif                          store a file; prints its CID
   dsn get bafib4i… -o photo.tif              bring it back
-  tar c docs | dsn put -                     store what a pipe gives
-  dsn cat bafib4i… | tar t                   read it from a pipe
+  dsn put photos                             store a folder
+  dsn ls bafib4i…                            see what is in it
+  dsn get bafib4i…/2026/cat.jpg              bring one file of it back
+  pg_dump club | dsn put -                   store what a pipe gives
 
 Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key,
 7 network, 8 disk, 9 configuration, 10 already running, 130 interrupted.";
@@ -77,12 +79,14 @@ pub(crate) enum Command {
     Devnet(Devnet),
     /// Lend disk space to a network
     Farm(Farm),
-    /// Store a file; prints its CID
+    /// Store a file or a folder; prints its CID
     Put(Put),
-    /// Bring a file back
+    /// Bring a file or a folder back
     Get(Get),
     /// Write a file to standard output
     Cat(Cat),
+    /// Show what is in a folder
+    Ls(Ls),
     /// Ask the holders of a file how it fares
     Stat(Stat),
     /// Bring a file back to its full redundancy now

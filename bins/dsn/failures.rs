@@ -106,9 +106,9 @@ pub(crate) fn input(error: &InputError) -> Failure {
     let of = |exit| Failure::of(exit, error);
     match error {
         InputError::Read { .. } => of(Exit::Disk),
-        InputError::Folder { .. } => {
-            of(Exit::Usage).hint("this version stores single files; `tar c DIR | dsn put -` stores a folder")
-        }
+        InputError::Folder { .. } => of(Exit::Usage).hint("it has become a folder: put it again"),
+        InputError::SpecialWithin { .. } => of(Exit::Disk).hint("leave them out with --skip-special"),
+        InputError::Name { .. } => of(Exit::Disk).hint("give it another name"),
         InputError::Special { .. } => of(Exit::Usage).hint("to store what it gives, pipe it: dsn put - < FILE"),
         InputError::Changed { .. } => of(Exit::Disk).hint("put it again when nothing writes to it"),
     }
@@ -127,6 +127,10 @@ pub(crate) fn get(error: &GetError) -> Failure {
             of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")
         }
         GetError::Output(output) => self::output(output),
+        GetError::NoSuchPath { .. } => of(Exit::NotFound).hint("`dsn ls CID` shows what is in a folder"),
+        GetError::Folder => of(Exit::Usage).hint("get it into a folder with -o OUT, or one of its files with CID/PATH"),
+        GetError::BadEntry { .. } => of(Exit::Integrity).hint("whoever put this folder made it wrong"),
+        GetError::Within { error: within, .. } => get(within).named(error.to_string()),
         GetError::Stalled { .. } => of(Exit::NotEnough).hint("try again; what was fetched is kept"),
         GetError::Network(error) => network(error),
     }

@@ -1,16 +1,20 @@
-//! `dsn get` and `dsn cat`: brings a file back, into a file or a pipe. A failed get never leaves a file that looks
-//! complete.
+//! `dsn get` and `dsn cat`: brings a file or a folder back, into a file, a folder or a pipe. A failed get never leaves one
+//! that looks complete.
 
 mod sink;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use dsn_cli::{Exit, Failure, human_bytes, note, print_json, stdout_is_terminal};
-use dsn_client::{GetReport, output::OutputError};
-use dsn_core::cid::Cid;
+use dsn_client::{Client, GetError, GetReport, Named, output::OutputError};
 use serde::Serialize;
 
-use crate::{args::Get, context::Context, interrupt::Interrupts, meter::GetMeter, session::Session};
+use crate::{
+    args::Get, context::Context, failures, interrupt::Interrupts, meter::GetMeter, session::Session, target::Target,
+};
 
 #[derive(Serialize)]
 struct GetJson {
@@ -23,44 +27,66 @@ struct GetJson {
     decoded_chunks: u64,
     resumed_bytes: u64,
     wire_bytes: u64,
-}
-
-/// Reads a CID as a user typed it.
-pub(crate) fn parse_cid(text: &str) -> Result<Cid, Failure> {
-    text.parse().map_err(|error| Failure::of(Exit::Usage, &error).hint("`dsn put FILE` prints a file's CID"))
+    /// Only of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<u64>,
 }
 
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let cid = parse_cid(&args.cid)?;
-    let path = args.output.clone().unwrap_or_else(|| cid.to_string().into());
+    let target = Target::parse(&args.target)?;
+    let path = args.output.clone().unwrap_or_else(|| target.default_name());
     let piped = sink::is_pipe(&path);
-    let (mut output, part) = sink::open(&path, args.force)?;
+    sink::check_free(&path, args.force)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = GetMeter::new(context.json || (piped && stdout_is_terminal()));
-    let get = async {
-        session
-            .client
-            .get(cid, &mut *output, &meter)
-            .await
-            .map_err(|error| sink::failure(&error, part.as_deref(), args))
-    };
+    let get = fetch(&session.client, &target, &path, args, &meter);
     let done = interrupts.or(get, "run the same command again: what was fetched is kept").await;
     meter.clear();
     session.close(context).await;
-    let report = match done {
+    let (report, entries) = match done {
         // The reader has seen enough: a quiet end.
         Err(failure) if failure.caused_by.is_empty() && failure.error == OutputError::Closed.to_string() => {
             return Ok(());
         }
         done => done?,
     };
-    tell(context, &report, (!piped).then_some(path), started.elapsed().as_secs_f64());
+    tell(context, &report, entries, (!piped).then_some(path), started.elapsed().as_secs_f64());
     Ok(())
 }
 
-fn tell(context: &Context, report: &GetReport, path: Option<PathBuf>, seconds: f64) {
+/// Fetches what the target names; of a folder, also how many entries it has.
+async fn fetch(
+    client: &Client,
+    target: &Target,
+    path: &Path,
+    args: &Get,
+    meter: &GetMeter,
+) -> Result<(GetReport, Option<u64>), Failure> {
+    let named = client.named(target.cid, target.path.as_ref()).await;
+    match named.map_err(|error| failures::get(&error))? {
+        Named::File(file) => {
+            let (mut output, part) = sink::open(path, args.force)?;
+            let got = client.get_file(target.cid, file, &mut *output, meter).await;
+            Ok((got.map_err(|error| sink::failure(&error, part.as_deref(), args))?, None))
+        }
+        Named::Folder(_) if sink::is_pipe(path) => Err(failures::get(&GetError::Folder)),
+        Named::Folder(folder) => {
+            let mut output = sink::open_folder(path, target, args.force)?;
+            let got = client.get_folder(target.cid, &folder, &mut output, meter).await;
+            let got = got.map_err(|error| sink::failure(&error, Some(output.part_path()), args));
+            got.map(|(report, entries)| (report, Some(entries)))
+        }
+        Named::Link(says) => {
+            let says = String::from_utf8_lossy(&says).escape_debug().to_string();
+            Err(Failure::new(Exit::Usage, format!("it is a link that says {says}"))
+                .hint("get what it points to, or the folder that it is in"))
+        }
+    }
+}
+
+fn tell(context: &Context, report: &GetReport, entries: Option<u64>, path: Option<PathBuf>, seconds: f64) {
     if !context.json {
         if let Some(path) = path {
             let resumed = if report.resumed_bytes > 0 {
@@ -68,7 +94,9 @@ fn tell(context: &Context, report: &GetReport, path: Option<PathBuf>, seconds: f
             } else {
                 String::new()
             };
-            note(&format!("{} in {seconds:.1} s{resumed}: {}", human_bytes(report.bytes), path.display()));
+            let entries = entries.map(|entries| format!("{entries} entries, ")).unwrap_or_default();
+            let bytes = human_bytes(report.bytes);
+            note(&format!("{entries}{bytes} in {seconds:.1} s{resumed}: {}", path.display()));
         }
         return;
     }
@@ -83,6 +111,7 @@ fn tell(context: &Context, report: &GetReport, path: Option<PathBuf>, seconds: f
         decoded_chunks: report.decoded_chunks,
         resumed_bytes: report.resumed_bytes,
         wire_bytes: report.wire_bytes,
+        entries,
     };
     if piped {
         note(&serde_json::to_string(&json).expect("numbers and texts are JSON"));

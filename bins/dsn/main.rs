@@ -19,6 +19,7 @@ mod id;
 mod interrupt;
 mod join;
 mod keys;
+mod ls;
 mod man;
 mod membership;
 mod meter;
@@ -35,6 +36,7 @@ mod session;
 mod sim;
 mod stat;
 mod status;
+mod target;
 mod usage;
 
 use std::panic::AssertUnwindSafe;
@@ -102,6 +104,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Put(put) => put::run(&context, &put).await,
             Command::Get(get) => get::run(&context, &get).await,
             Command::Cat(cat) => get::run(&context, &cat.into()).await,
+            Command::Ls(ls) => ls::run(&context, &ls).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,

@@ -1,4 +1,4 @@
-//! `dsn put`: stores a file, prints its CID, and says what may fail from now on.
+//! `dsn put`: stores a file or a folder, prints its CID, and says what may fail from now on.
 
 use std::{
     path::Path,
@@ -8,7 +8,8 @@ use std::{
 use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, parse_span, print_json, print_line};
 use dsn_client::{
     PutOptions, PutReport, Safety,
-    input::{FileInput, Input, PipeInput},
+    input::{FileInput, Input, InputError, PipeInput},
+    tree::{DiskTree, Special},
 };
 use dsn_core::redundancy::{Class, ParseClassError};
 use serde::Serialize;
@@ -29,6 +30,9 @@ struct PutJson {
     seconds: f64,
     resumed_chunks: u64,
     wire_bytes: u64,
+    /// Only of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<u64>,
 }
 
 pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
@@ -36,18 +40,25 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let class = class(context)?;
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
     let ttl = ttl(context, args)?;
-    let mut input = open(&args.path)?;
+    let mut source = open(args)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = PutMeter::new(context.json);
     let put = async {
-        let put = session.client.put(&mut *input, PutOptions { class, safety, ttl }, &meter).await;
+        let options = PutOptions { class, safety, ttl };
+        let put = match &mut source {
+            Source::File(input) => session.client.put(&mut **input, options, &meter).await,
+            Source::Folder(tree) => session.client.put_folder(tree, options, &meter).await,
+        };
         put.map_err(|error| failures::put(&error))
     };
     let done = interrupts.or(put, "run the same command again: what is stored is not sent twice").await;
     meter.clear();
     session.close(context).await;
     let report = done?;
+    if let Source::Folder(tree) = &source {
+        tree.skipped().iter().for_each(|path| note(&format!("left out: {}", path.display())));
+    }
     let seconds = started.elapsed().as_secs_f64();
     // An end that was asked for stays; the usual one is put off as long as a farmer runs in this folder.
     let renewed = ttl.filter(|_| args.ttl.is_none());
@@ -82,22 +93,38 @@ fn ttl(context: &Context, args: &Put) -> Result<Option<Duration>, Failure> {
     }
 }
 
-fn open(path: &Path) -> Result<Box<dyn Input>, Failure> {
+/// What is put.
+enum Source {
+    File(Box<dyn Input>),
+    Folder(DiskTree),
+}
+
+fn open(args: &Put) -> Result<Source, Failure> {
+    let path = &args.path;
     if path == Path::new("-") {
-        return Ok(Box::new(PipeInput::new(std::io::stdin())));
+        return Ok(Source::File(Box::new(PipeInput::new(std::io::stdin()))));
     }
-    Ok(Box::new(FileInput::open(path).map_err(|error| failures::input(&error))?))
+    let failed = |error: InputError| failures::input(&error);
+    if path.is_dir() {
+        let special = if args.skip_special { Special::Skip } else { Special::Refuse };
+        return Ok(Source::Folder(DiskTree::open(path, special).map_err(failed)?));
+    }
+    Ok(Source::File(Box::new(FileInput::open(path).map_err(failed)?)))
 }
 
 /// What the user may rely on, in one line; a warning when that is little.
 fn promise(report: &PutReport, seconds: f64) {
-    let resumed = if report.resumed_chunks > 0 {
-        format!(", {} of {} chunks were there already", report.resumed_chunks, report.chunks)
-    } else {
-        String::new()
+    let resumed = match report.entries {
+        _ if report.resumed_chunks == 0 => String::new(),
+        Some(_) => {
+            let (there, all) = (human_bytes(report.resumed_bytes), human_bytes(report.bytes));
+            format!(", {there} of {all} were there already")
+        }
+        None => format!(", {} of {} chunks were there already", report.resumed_chunks, report.chunks),
     };
+    let entries = report.entries.map(|entries| format!("{entries} entries, ")).unwrap_or_default();
     note(&format!(
-        "{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; public: whoever has the CID can read it",
+        "{entries}{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; public: whoever has the CID can read it",
         human_bytes(report.bytes),
         report.pieces,
         report.farmers,
@@ -122,5 +149,6 @@ fn json(report: &PutReport, seconds: f64) -> PutJson {
         seconds,
         resumed_chunks: report.resumed_chunks,
         wire_bytes: report.wire_bytes,
+        entries: report.entries,
     }
 }

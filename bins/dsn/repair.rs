@@ -4,7 +4,7 @@ use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_client::RepairReport;
 use serde_json::json;
 
-use crate::{args::Repair, context::Context, failures, get::parse_cid, interrupt::Interrupts, session::Session};
+use crate::{args::Repair, context::Context, failures, interrupt::Interrupts, session::Session, target::parse_cid};
 
 pub(crate) async fn run(context: &Context, args: &Repair) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;

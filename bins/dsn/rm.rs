@@ -6,7 +6,7 @@ use dsn_client::{Keep, LeaseReport};
 use serde_json::json;
 
 use crate::{
-    args::Rm, context::Context, failures, get::parse_cid, interrupt::Interrupts, owned::Owned, session::Session,
+    args::Rm, context::Context, failures, interrupt::Interrupts, owned::Owned, session::Session, target::parse_cid,
 };
 
 pub(crate) async fn run(context: &Context, args: &Rm) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use dsn_client::StatReport;
 use dsn_core::repair::Health;
 use serde::Serialize;
 
-use crate::{args::Stat, context::Context, failures, get::parse_cid, interrupt::Interrupts, session::Session};
+use crate::{args::Stat, context::Context, failures, interrupt::Interrupts, session::Session, target::parse_cid};
 
 #[derive(Serialize)]
 struct StatJson {

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A client that puts whatever it likes.
-struct Forger {
+pub(crate) struct Forger {
     runtime: tokio::runtime::Runtime,
     node: Node,
     farmers: Vec<NodeId>,
@@ -36,7 +36,7 @@ struct Forger {
 }
 
 impl Forger {
-    fn join(network: &TestNetwork) -> Self {
+    pub(crate) fn join(network: &TestNetwork) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let owner = Identity::from_seed([0x22; 32]);
@@ -98,7 +98,7 @@ impl Forger {
     }
 
     /// Stores a root chunk of these bytes on every farmer.
-    fn root(&self, bytes: &[u8]) -> Cid {
+    pub(crate) fn root(&self, bytes: &[u8]) -> Cid {
         let root = encode(Code::Rep, BytesMut::from(bytes));
         let pieces: Vec<Bytes> = root.pieces.iter().map(|piece| piece.bytes().clone()).collect();
         let sets = vec![IndexSet::one(0); self.farmers.len()];

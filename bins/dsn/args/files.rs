@@ -1,10 +1,10 @@
 //! What commands take that are about a file on the network.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Put {
-    /// The file to store; - for standard input
+    /// The file or folder to store; - for standard input
     pub(crate) path: PathBuf,
     /// How many machines may fail: low, normal or high
     #[arg(long, value_name = "CLASS")]
@@ -12,6 +12,9 @@ pub(crate) struct Put {
     /// Store even if no machine may fail
     #[arg(long)]
     pub(crate) allow_unsafe: bool,
+    /// Leave out devices, FIFOs and sockets of a folder, and say which
+    #[arg(long)]
+    pub(crate) skip_special: bool,
     /// How long to keep it, such as 30d (default: 90d, renewed by a farmer running in this folder; without end in a
     /// closed network)
     #[arg(long, value_name = "DUR")]
@@ -20,12 +23,13 @@ pub(crate) struct Put {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// The file's CID
-    pub(crate) cid: String,
-    /// Where to write it; - for standard output (default: the CID)
+    /// The CID, or what is wanted of a folder: CID/PATH
+    #[arg(value_name = "CID[/PATH]")]
+    pub(crate) target: OsString,
+    /// Where to write it; - for standard output (default: the last name of the path, or the CID)
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
-    /// Replace a file that exists
+    /// Replace what exists
     #[arg(long)]
     pub(crate) force: bool,
     /// Keep what was fetched when the disk fills up
@@ -35,13 +39,24 @@ pub(crate) struct Get {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
-    /// The file's CID
-    pub(crate) cid: String,
+    /// The file's CID, or a file of a folder: CID/PATH
+    #[arg(value_name = "CID[/PATH]")]
+    pub(crate) target: OsString,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// The folder's CID, or a folder within it: CID/PATH
+    #[arg(value_name = "CID[/PATH]")]
+    pub(crate) target: OsString,
+    /// Show what is in the folders within too
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
 }
 
 impl From<Cat> for Get {
     fn from(cat: Cat) -> Self {
-        Self { cid: cat.cid, output: Some("-".into()), force: false, keep_partial: false }
+        Self { target: cat.target, output: Some("-".into()), force: false, keep_partial: false }
     }
 }
 

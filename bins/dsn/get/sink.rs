@@ -1,4 +1,4 @@
-//! Where a get writes: a file, or standard output; and what becomes of it when the get fails.
+//! Where a get writes: a file, a folder, or standard output; and what becomes of it when the get fails.
 
 use std::{
     io::{self, Write},
@@ -9,9 +9,11 @@ use dsn_cli::{Exit, Failure, stdout_is_terminal};
 use dsn_client::{
     GetError,
     output::{FileOutput, Output, OutputError, Overwrite, PipeOutput},
+    tree::DiskTreeOutput,
 };
+use dsn_core::hash::Hash;
 
-use crate::{args::Get, failures};
+use crate::{args::Get, failures, target::Target};
 
 /// Standard output when a person looks at it: only text goes there.
 struct TextOnly<W>(W);
@@ -50,13 +52,38 @@ pub(super) fn open(path: &Path, force: bool) -> Result<(Box<dyn Output>, Option<
     Ok((Box::new(output), Some(part)))
 }
 
-/// A full disk needs its space back more than we need the part file.
-pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
+/// Whether something is there that may not be replaced; asked before anything is fetched.
+pub(super) fn check_free(path: &Path, force: bool) -> Result<(), Failure> {
+    if is_pipe(path) || force || path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let failure = Failure::of(Exit::Usage, &OutputError::Exists { path: path.into() });
+    Err(failure.hint("choose another name with -o OUT, or replace it with --force"))
+}
+
+/// Where a folder goes.
+pub(super) fn open_folder(path: &Path, target: &Target, force: bool) -> Result<DiskTreeOutput, Failure> {
+    let overwrite = if force { Overwrite::Replace } else { Overwrite::Never };
+    let within = target.path.as_ref().map(|path| path.as_bytes()).unwrap_or_default();
+    let what = Hash::of(&[target.cid.0.as_bytes(), within].concat()).to_string();
+    DiskTreeOutput::new(path, &what, overwrite).map_err(|error| failures::output(&error))
+}
+
+/// What went wrong, wherever in a folder it did.
+fn innermost(error: &GetError) -> &GetError {
     match error {
+        GetError::Within { error, .. } => innermost(error),
+        error => error,
+    }
+}
+
+/// A full disk needs its space back more than we need what was fetched.
+pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
+    match innermost(error) {
         GetError::Output(OutputError::DiskFull { .. }) if !args.keep_partial => {
             if let Some(part) = part {
                 // What cannot be removed either was never written.
-                let _gone = std::fs::remove_file(part);
+                let _gone = if part.is_dir() { std::fs::remove_dir_all(part) } else { std::fs::remove_file(part) };
             }
         }
         GetError::Output(OutputError::Write { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {

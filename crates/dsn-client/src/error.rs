@@ -2,6 +2,7 @@
 
 use dsn_core::{
     erasure::DecodeError,
+    folder::EntryPath,
     hash::ChunkId,
     manifest::{ManifestError, TooLongError},
     ports::NetworkError,
@@ -144,6 +145,32 @@ pub enum GetError {
     WrongChunk {
         /// The chunk.
         chunk: ChunkId,
+    },
+    /// A folder has nothing of that path.
+    #[error("{}", if *is_file { format!("the CID names a file, and {path} would be in a folder") } else { format!("the folder has no {path}") })]
+    NoSuchPath {
+        /// What was asked for.
+        path: EntryPath,
+        /// Whether the CID names a file, so that no path can be in it.
+        is_file: bool,
+    },
+    /// A folder where a file was wanted.
+    #[error("it is a folder")]
+    Folder,
+    /// A folder with an entry that leads elsewhere or stands where it may not.
+    #[error("malformed folder: the entry {path} is out of order, there twice, or in no folder")]
+    BadEntry {
+        /// The entry.
+        path: EntryPath,
+    },
+    /// A file of a folder failed.
+    #[error("cannot get {path}")]
+    Within {
+        /// The file.
+        path: EntryPath,
+        /// Why.
+        #[source]
+        error: Box<GetError>,
     },
     /// The result cannot be written.
     #[error("cannot write the file")]

@@ -68,30 +68,35 @@ impl Client {
         let manifest = self.manifest(context, cid).await?;
         let bytes = manifest.total_len();
         context.progress.event(ProgressEvent::Total(bytes));
-        output.begin(bytes).await?;
+        let resumed_bytes = self.write_file(context, manifest, output).await?;
+        Ok(context.report(cid, bytes, resumed_bytes))
+    }
+
+    /// Writes what a manifest names; gives the bytes that were there already.
+    pub(crate) async fn write_file(
+        &self,
+        context: &GetContext<'_>,
+        manifest: Manifest,
+        output: &mut dyn Output,
+    ) -> Result<u64, GetError> {
+        let bytes = manifest.total_len();
         let mut resumed_bytes = 0;
         match manifest {
+            Manifest::Folder(_) => return Err(GetError::Folder),
             Manifest::Inline(content) => {
+                output.begin(bytes).await?;
                 output.write(vec![content]).await?;
                 context.progress.event(ProgressEvent::Written(bytes));
             }
             Manifest::List(list) => {
+                output.begin(bytes).await?;
                 let ids = self.content_ids(context, list).await?;
                 resumed_bytes = self.keep(context, &ids, bytes, output).await?;
                 self.write_rest(context, &ids, bytes, resumed_bytes, output).await?;
             }
         }
         output.finish().await?;
-        let counters = &context.counters;
-        Ok(GetReport {
-            cid,
-            bytes,
-            pieces_fetched: counters.pieces_fetched.load(Ordering::Relaxed),
-            pieces_bad: counters.pieces_bad.load(Ordering::Relaxed),
-            decoded_chunks: counters.decoded_chunks.load(Ordering::Relaxed),
-            resumed_bytes,
-            wire_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
-        })
+        Ok(resumed_bytes)
     }
 
     /// Fetches and reads the root chunk.
@@ -178,7 +183,23 @@ impl Client {
     }
 }
 
-fn join(parts: Vec<Bytes>) -> Bytes {
+impl GetContext<'_> {
+    /// What was done.
+    pub(crate) fn report(&self, cid: Cid, bytes: u64, resumed_bytes: u64) -> GetReport {
+        let counters = &self.counters;
+        GetReport {
+            cid,
+            bytes,
+            pieces_fetched: counters.pieces_fetched.load(Ordering::Relaxed),
+            pieces_bad: counters.pieces_bad.load(Ordering::Relaxed),
+            decoded_chunks: counters.decoded_chunks.load(Ordering::Relaxed),
+            resumed_bytes,
+            wire_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+pub(crate) fn join(parts: Vec<Bytes>) -> Bytes {
     match <[Bytes; 1]>::try_from(parts) {
         Ok([one]) => one,
         Err(parts) => parts

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use dsn_core::limits::CHUNK_MAX_BYTES;
+use dsn_core::{folder::PathError, limits::CHUNK_MAX_BYTES};
 use thiserror::Error;
 
 /// Something to put.
@@ -53,12 +53,33 @@ pub enum InputError {
         /// The device, FIFO or socket.
         path: PathBuf,
     },
+    /// Devices, FIFOs or sockets within a folder.
+    #[error("{all} within the folder are no files, folders or links: {}", list(paths))]
+    SpecialWithin {
+        /// The first of them.
+        paths: Vec<PathBuf>,
+        /// How many there are.
+        all: usize,
+    },
+    /// A name that no folder of ours can have.
+    #[error("the path of {} cannot be kept", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: PathError,
+    },
     /// It changed during the put.
     #[error("{} changed during put", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
     },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads until the buffer holds a whole chunk or the end comes.

@@ -4,12 +4,15 @@
 
 mod batch;
 mod client;
+mod contents;
 mod custodians;
 mod directory;
 mod download;
 mod error;
 mod fetch;
+mod folder;
 mod get;
+mod get_folder;
 pub mod input;
 mod leases;
 mod options;
@@ -17,15 +20,18 @@ pub mod output;
 mod place;
 mod progress;
 mod put;
+mod put_folder;
 mod repair;
 mod repair_file;
 mod scores;
 mod stat;
+pub mod tree;
 mod upload;
 mod watchdog;
 
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, RepairError, StatError};
+pub use folder::{FolderWalk, Named, NamedFile, NamedFolder};
 pub use get::GetReport;
 pub use leases::{Keep, LeaseReport};
 pub use options::{ClientOptions, PutOptions, Safety};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 /// Added to the name of a file that is not complete.
-const PART_SUFFIX: &str = ".dsn-part";
+pub(crate) const PART_SUFFIX: &str = ".dsn-part";
 
 /// Something to get into. Calls come in the order `begin`, `existing`…, `resume_at`, `write`…, `finish`.
 #[async_trait]
@@ -43,11 +43,11 @@ pub enum OutputError {
         path: PathBuf,
     },
     /// The disk is full.
-    #[error("no room for {}: {needed} bytes are needed", path.display())]
+    #[error("no room for {}{}", path.display(), if *needed > 0 { format!(": {needed} bytes are needed") } else { String::new() })]
     DiskFull {
         /// The file.
         path: PathBuf,
-        /// Bytes of the whole file.
+        /// Bytes of the whole file; 0 when that is not known.
         needed: u64,
     },
     /// The reader of the pipe has gone.
@@ -94,6 +94,11 @@ impl FileOutput {
         let output = Self { path: path.into(), part: part.into(), overwrite, total: 0, file: None };
         output.check_free()?;
         Ok(output)
+    }
+
+    /// Writes to a file that is there and is nobody's yet, such as one of a folder that is complete only as a whole.
+    pub(crate) fn in_place(path: &Path) -> Self {
+        Self { path: path.into(), part: path.into(), overwrite: Overwrite::Replace, total: 0, file: None }
     }
 
     /// The name the file has until it is complete.
@@ -160,6 +165,9 @@ impl Output for FileOutput {
     async fn finish(&mut self) -> Result<(), OutputError> {
         let total = self.total;
         self.on_file(move |file| file.set_len(total).and_then(|()| file.sync_all())).await?;
+        if self.part == self.path {
+            return Ok(());
+        }
         self.check_free()?;
         std::fs::rename(&self.part, &self.path).map_err(|e| self.error(e))
     }

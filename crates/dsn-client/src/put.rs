@@ -35,7 +35,7 @@ use crate::{
 
 /// How often a file is gone through when farmers vanish after chunks on them were finished: what is still there is found
 /// and not sent again, what was lost goes to the farmers that are left.
-const PASSES: usize = 3;
+pub(crate) const PASSES: usize = 3;
 
 /// What a put has reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,30 +56,58 @@ pub struct PutReport {
     pub may_vanish: usize,
     /// Chunks of which nothing had to be sent.
     pub resumed_chunks: u64,
+    /// Bytes of the file, or of the folder's files, of which nothing had to be sent.
+    pub resumed_bytes: u64,
     /// Bytes of pieces sent.
     pub wire_bytes: u64,
+    /// Entries of a folder; none for a file.
+    pub entries: Option<u64>,
 }
 
+/// What the chunks of a put come to.
 #[derive(Default)]
-struct Totals {
-    chunks: u64,
+pub(crate) struct Totals {
+    pub(crate) chunks: u64,
     pieces: u64,
     stored_bytes: u64,
     sent_bytes: u64,
     resumed_chunks: u64,
+    resumed_bytes: u64,
     may_vanish: Option<usize>,
     holders: BTreeSet<NodeId>,
 }
 
 impl Totals {
-    fn add(&mut self, stored: StoredChunk) {
+    pub(crate) fn add(&mut self, stored: StoredChunk) {
         self.chunks += 1;
         self.pieces += stored.pieces as u64;
         self.stored_bytes += stored.stored_bytes;
         self.sent_bytes += stored.sent_bytes;
         self.resumed_chunks += u64::from(stored.sent_bytes == 0);
-        self.may_vanish = Some(self.may_vanish.map_or(stored.may_vanish, |least| least.min(stored.may_vanish)));
+        self.bears(stored.may_vanish);
         self.holders.extend(stored.holders);
+    }
+
+    /// Adds bytes of a file that were confirmed, by the chunk that has them.
+    pub(crate) fn add_content(&mut self, len: u64, stored: StoredChunk) {
+        self.resumed_bytes += if stored.sent_bytes == 0 { len } else { 0 };
+        self.add(stored);
+    }
+
+    /// Adds those of another part.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.chunks += other.chunks;
+        self.pieces += other.pieces;
+        self.stored_bytes += other.stored_bytes;
+        self.sent_bytes += other.sent_bytes;
+        self.resumed_chunks += other.resumed_chunks;
+        self.resumed_bytes += other.resumed_bytes;
+        other.may_vanish.into_iter().for_each(|may_vanish| self.bears(may_vanish));
+        self.holders.extend(other.holders);
+    }
+
+    fn bears(&mut self, may_vanish: usize) {
+        self.may_vanish = Some(self.may_vanish.map_or(may_vanish, |least| least.min(may_vanish)));
     }
 }
 
@@ -109,6 +137,17 @@ impl Client {
         options: PutOptions,
         progress: &dyn Progress,
     ) -> Result<PutReport, PutError> {
+        let context = self.put_context(options, progress).await?;
+        let put = self.put_guarded(&context, input);
+        context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
+    }
+
+    /// Finds farmers for a put.
+    pub(crate) async fn put_context<'a>(
+        &self,
+        options: PutOptions,
+        progress: &'a dyn Progress,
+    ) -> Result<PutContext<'a>, PutError> {
         let dog = Watchdog::new(self.options.stall_after);
         let directory = self.directory(&dog).await.map_err(|error| PutError::NoFarmers(Some(error)))?;
         let farmers = directory.answering().len();
@@ -123,9 +162,7 @@ impl Client {
         self.parts.environment.fill_random(&mut put_id.0);
         let owner = OwnerProof::sign(&self.parts.owner, put_id, self.network().local_id());
         let offers = Batcher::new(OFFER_MAX_CHUNKS);
-        let context = PutContext { put_id, owner, options, directory: Arc::new(directory), offers, progress, dog };
-        let put = self.put_guarded(&context, input);
-        context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
+        Ok(PutContext { put_id, owner, options, directory: Arc::new(directory), offers, progress, dog })
     }
 
     async fn put_guarded(&self, context: &PutContext<'_>, input: &mut dyn Input) -> Result<PutReport, PutError> {
@@ -134,6 +171,17 @@ impl Client {
             level_for(size)?;
         }
         let mut totals = Totals::default();
+        let (cid, bytes) = self.put_file(context, input, &mut totals).await?;
+        self.finish_put(context, cid, bytes, totals).await
+    }
+
+    /// Stores a file without its end of the upload; gives its name and its length.
+    pub(crate) async fn put_file(
+        &self,
+        context: &PutContext<'_>,
+        input: &mut dyn Input,
+        totals: &mut Totals,
+    ) -> Result<(Cid, u64), PutError> {
         let first = context.dog.pause(input.read_chunk()).await?;
         let bytes;
         let manifest = if first.len() <= INLINE_MAX_BYTES {
@@ -141,15 +189,35 @@ impl Client {
             input.finish()?;
             Manifest::Inline(first.freeze())
         } else {
-            let (ids, total) = self.put_content(context, input, first, &mut totals).await?;
+            let (ids, total) = self.put_content(context, input, first, totals).await?;
             bytes = total;
-            Manifest::List(self.put_list(context, total, ids, &mut totals).await?)
+            Manifest::List(self.put_list(context, total, ids, totals).await?)
         };
-        let number = totals.chunks + 1;
+        Ok((self.put_root(context, &manifest, totals).await?, bytes))
+    }
+
+    /// Stores a manifest; gives the name of the file or folder.
+    pub(crate) async fn put_root(
+        &self,
+        context: &PutContext<'_>,
+        manifest: &Manifest,
+        totals: &mut Totals,
+    ) -> Result<Cid, PutError> {
         let root = self.encode(context, Code::Rep, BytesMut::from(&manifest.encode()[..])).await;
-        let root = self.store_chunk(context, root, number).await?;
+        let root = self.store_chunk(context, root, totals.chunks + 1).await?;
         let cid = Cid(root.chunk);
         totals.add(root);
+        Ok(cid)
+    }
+
+    /// Tells all holders that the put is complete.
+    pub(crate) async fn finish_put(
+        &self,
+        context: &PutContext<'_>,
+        cid: Cid,
+        bytes: u64,
+        totals: Totals,
+    ) -> Result<PutReport, PutError> {
         let may_vanish = self.commit(context, cid, &totals).await?;
         Ok(PutReport {
             cid,
@@ -160,7 +228,9 @@ impl Client {
             farmers: totals.holders.len(),
             may_vanish,
             resumed_chunks: totals.resumed_chunks,
+            resumed_bytes: totals.resumed_bytes,
             wire_bytes: totals.sent_bytes,
+            entries: None,
         })
     }
 
@@ -183,7 +253,7 @@ impl Client {
             while let Some((stored, len)) = stored.try_next().await? {
                 ids.extend_from_slice(stored.chunk.as_bytes());
                 bytes += len;
-                totals.add(stored);
+                totals.add_content(len, stored);
             }
         }
         input.finish()?;
@@ -203,18 +273,23 @@ impl Client {
             self.check_space(context, size, encoded.descriptor.id()).await?;
         }
         let stored = self.store_chunk(context, encoded, number).await?;
-        let event = if stored.sent_bytes == 0 { ProgressEvent::Resumed(len) } else { ProgressEvent::Confirmed(len) };
-        context.progress.event(event);
+        context.confirm(len, &stored);
         Ok((stored, len))
     }
 
-    async fn encode(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
+    pub(crate) async fn encode(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
         let len = chunk.len() as u64;
-        let encoded = compute(&*self.parts.compute, move || encode(code, chunk)).await;
-        context.dog.feed();
+        let encoded = self.encode_quietly(context, code, chunk).await;
         if code == Code::Rs16Of48 {
             context.progress.event(ProgressEvent::Encoded(len));
         }
+        encoded
+    }
+
+    /// The same for what is none of the file's bytes.
+    pub(crate) async fn encode_quietly(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
+        let encoded = compute(&*self.parts.compute, move || encode(code, chunk)).await;
+        context.dog.feed();
         encoded
     }
 
@@ -239,7 +314,12 @@ impl Client {
 
     /// Says before the upload that the network is too full for it; unless the first chunk is known already: then this
     /// is a resumed put, and how much of it needs no more room shows as it goes on.
-    async fn check_space(&self, context: &PutContext<'_>, size: Option<u64>, first: ChunkId) -> Result<(), PutError> {
+    pub(crate) async fn check_space(
+        &self,
+        context: &PutContext<'_>,
+        size: Option<u64>,
+        first: ChunkId,
+    ) -> Result<(), PutError> {
         let Some(size) = size else { return Ok(()) };
         let place = target(Code::Rs16Of48, context.options.class, context.directory.with_room().len()).place;
         let piece_bytes = |index| Code::Rs16Of48.piece_len(chunk_len(size, index)) as u64;

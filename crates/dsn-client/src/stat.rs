@@ -8,7 +8,6 @@ use dsn_core::{
     durability::{Churn, yearly_loss},
     hash::ChunkId,
     index_set::IndexSet,
-    manifest::Manifest,
     node_id::NodeId,
     ports::NetworkError,
     redundancy::may_vanish,
@@ -111,23 +110,6 @@ impl Client {
             loss_per_year: loss_of_any(states.iter().map(|state| state.loss_per_year)),
             health: worst.health,
         })
-    }
-
-    /// All chunks of a file, the root chunk first, and the file's length.
-    pub(crate) async fn chunks_of(
-        &self,
-        context: &GetContext<'_>,
-        cid: Cid,
-    ) -> Result<(Vec<(ChunkId, Code)>, u64), GetError> {
-        let manifest = self.manifest(context, cid).await?;
-        let bytes = manifest.total_len();
-        let mut chunks = vec![(cid.0, Code::Rep)];
-        if let Manifest::List(list) = manifest {
-            let level_one = if list.level() == 1 { list.ids().collect() } else { Vec::new() };
-            let content = self.content_ids(context, list).await?;
-            chunks.extend(level_one.into_iter().chain(content).map(|id| (id, Code::Rs16Of48)));
-        }
-        Ok((chunks, bytes))
     }
 
     async fn chunk_state(

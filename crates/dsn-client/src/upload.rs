@@ -48,6 +48,14 @@ pub(crate) struct PutContext<'a> {
     pub(crate) dog: Watchdog,
 }
 
+impl PutContext<'_> {
+    /// So many bytes of a file are safe, by this chunk.
+    pub(crate) fn confirm(&self, len: u64, stored: &StoredChunk) {
+        let event = if stored.sent_bytes == 0 { ProgressEvent::Resumed(len) } else { ProgressEvent::Confirmed(len) };
+        self.progress.event(event);
+    }
+}
+
 /// Pieces of one chunk to be given to farmers.
 pub(crate) struct PieceSet {
     descriptor: Descriptor,

@@ -135,6 +135,11 @@ impl Lineage {
         Self { last: None, base: Some(folder) }
     }
 
+    /// What is in this folder, the last entry, is left out.
+    pub fn skip_within(&mut self, folder: &EntryPath) {
+        self.last = Some((folder.clone(), true));
+    }
+
     /// Whether this entry may follow those before it.
     pub fn accepts(&mut self, entry: &Entry) -> bool {
         let is_in_base = self.base.as_ref().is_none_or(|base| entry.path.is_in(base));

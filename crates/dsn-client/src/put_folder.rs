@@ -1,0 +1,248 @@
+//! `put` of a folder: its entries come in order; small files fill packs, larger ones are stored as files of their own,
+//! several at once; what is known of their chunks goes into the nodes of the folder's tree. What farmers hold already is
+//! found and not sent again, so a changed folder costs what has changed.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use bytes::{Bytes, BytesMut};
+use dsn_core::{
+    cid::Cid,
+    descriptor::Code,
+    folder::{Built, Entry, EntryPath, FolderBuilder, Pack, Packing, Place, Placed, PlacedNode, What},
+    limits::CHUNK_MAX_BYTES,
+    manifest::Manifest,
+};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
+
+use crate::{
+    client::Client,
+    error::PutError,
+    input::InputError,
+    options::PutOptions,
+    progress::{Progress, ProgressEvent},
+    put::{PASSES, PutReport, Totals},
+    tree::{Content, Extent, Found, FoundWhat, Source, Tree},
+    upload::PutContext,
+};
+
+/// Packs on their way at once, with the files beside them.
+const GROUPS_AT_ONCE: usize = 3;
+
+/// Large files of one group opened at once.
+const FILES_AT_ONCE: usize = 16;
+
+/// What large files on their way may take together, in MiB of their bytes; coding takes thrice that.
+const ROOM_MIB: u32 = 64;
+
+/// Entries that follow each other, with the pack that the small files among them fill.
+#[derive(Default)]
+struct Group {
+    pack: BytesMut,
+    items: Vec<(EntryPath, Item)>,
+}
+
+/// An entry whose chunk is not known yet.
+enum Item {
+    Known(What),
+    Packed { executable: bool, offset: u32, len: u32 },
+    Alone { executable: bool, source: Source },
+}
+
+/// What all groups of one put share.
+struct FolderPut<'a> {
+    context: &'a PutContext<'a>,
+    extent: Extent,
+    room: Semaphore,
+    chunks: AtomicU64,
+    has_begun: AtomicBool,
+}
+
+impl FolderPut<'_> {
+    /// The next chunk's place in the put, for errors.
+    fn number(&self) -> u64 {
+        self.chunks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Client {
+    /// Stores a folder and names it. Dropping the future keeps what is stored so far.
+    ///
+    /// # Errors
+    /// See [`PutError`]; chunks finished before the error stay published.
+    pub async fn put_folder(
+        &self,
+        tree: &mut dyn Tree,
+        options: PutOptions,
+        progress: &dyn Progress,
+    ) -> Result<PutReport, PutError> {
+        let mut pass = 1;
+        loop {
+            let context = self.put_context(options, progress).await?;
+            let put = self.put_folder_guarded(&context, tree);
+            let put = context.dog.guard(put).await;
+            match put.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing })) {
+                Err(PutError::NotCommitted { .. }) if pass < PASSES => pass += 1,
+                done => return done,
+            }
+            tree.rewind();
+        }
+    }
+
+    async fn put_folder_guarded(&self, context: &PutContext<'_>, tree: &mut dyn Tree) -> Result<PutReport, PutError> {
+        let extent = context.dog.pause(tree.survey()).await?;
+        context.progress.event(ProgressEvent::Total(extent.bytes));
+        let room = Semaphore::new(ROOM_MIB as usize);
+        let put = FolderPut { context, extent, room, chunks: AtomicU64::new(0), has_begun: AtomicBool::new(false) };
+        let mut totals = Totals::default();
+        let mut builder = FolderBuilder::default();
+        {
+            let groups = groups(context, tree).map_ok(|group| self.put_group(&put, group));
+            let mut groups = std::pin::pin!(groups.try_buffered(GROUPS_AT_ONCE));
+            while let Some((entries, part)) = groups.try_next().await? {
+                totals.join(part);
+                for entry in entries {
+                    let nodes = builder.push(entry);
+                    self.put_nodes(&put, &mut builder, nodes, &mut totals).await?;
+                }
+            }
+        }
+        let folder = loop {
+            match builder.finish() {
+                Built::Folder(folder) => break folder,
+                Built::Nodes(nodes) => self.put_nodes(&put, &mut builder, nodes, &mut totals).await?,
+            }
+        };
+        let (entries, bytes) = (folder.entries, folder.total_len);
+        let cid = self.put_root(context, &Manifest::Folder(folder), &mut totals).await?;
+        let report = self.finish_put(context, cid, bytes, totals).await?;
+        Ok(PutReport { entries: Some(entries), ..report })
+    }
+
+    async fn put_group(&self, put: &FolderPut<'_>, group: Group) -> Result<(Vec<Entry>, Totals), PutError> {
+        let Group { pack, items } = group;
+        let large = items.iter().enumerate().filter_map(|(nth, (_, item))| match item {
+            Item::Alone { source, .. } => Some((nth, source.clone())),
+            Item::Known(_) | Item::Packed { .. } => None,
+        });
+        let large = stream::iter(large).map(|(nth, source)| async move {
+            let (cid, totals) = self.put_alone(put, &source).await?;
+            Ok::<_, PutError>((nth, cid, totals))
+        });
+        let large = large.buffered(FILES_AT_ONCE).try_collect::<Vec<_>>();
+        let (pack, large) = futures::try_join!(self.put_pack(put, pack), large)?;
+        let (pack, mut totals) = pack;
+        let mut large = large.into_iter().peekable();
+        let mut entries = Vec::with_capacity(items.len());
+        for (nth, (path, item)) in items.into_iter().enumerate() {
+            let what = match item {
+                Item::Known(what) => what,
+                Item::Packed { executable, offset, len } => {
+                    let pack = pack.expect("a pack with a file in it is not empty");
+                    What::File { executable, place: Place::Packed { pack, offset, len } }
+                }
+                Item::Alone { executable, source } => {
+                    let (_, cid, part) = large.next_if(|(of, ..)| *of == nth).expect("all of them, in order");
+                    totals.join(part);
+                    What::File { executable, place: Place::Alone { cid, len: source.len() } }
+                }
+            };
+            entries.push(Entry { path, what });
+        }
+        Ok((entries, totals))
+    }
+
+    async fn put_pack(&self, put: &FolderPut<'_>, bytes: BytesMut) -> Result<(Option<Pack>, Totals), PutError> {
+        let mut totals = Totals::default();
+        if bytes.is_empty() {
+            return Ok((None, totals));
+        }
+        let len = u32::try_from(bytes.len()).expect("at most 16 MiB");
+        let encoded = self.encode(put.context, Code::Rs16Of48, bytes).await;
+        if !put.has_begun.swap(true, Ordering::Relaxed) {
+            self.check_space(put.context, Some(put.extent.bytes), encoded.descriptor.id()).await?;
+        }
+        let stored = self.store_chunk(put.context, encoded, put.number()).await?;
+        put.context.confirm(u64::from(len), &stored);
+        let pack = Pack { chunk: stored.chunk, len };
+        totals.add_content(u64::from(len), stored);
+        Ok((Some(pack), totals))
+    }
+
+    /// Stores a large file as if it were put alone.
+    async fn put_alone(&self, put: &FolderPut<'_>, source: &Source) -> Result<(Cid, Totals), PutError> {
+        let chunk_mib = (CHUNK_MAX_BYTES >> 20) as u64;
+        let mib = (source.len() >> 20) + 1;
+        let mib = if mib > chunk_mib { ROOM_MIB } else { u32::try_from(mib).unwrap_or(ROOM_MIB) };
+        let _room = put.room.acquire_many(mib).await.expect("never closed");
+        let mut input = source.open()?;
+        let mut totals = Totals::default();
+        let (cid, len) = self.put_file(put.context, &mut *input, &mut totals).await?;
+        if len == source.len() { Ok((cid, totals)) } else { Err(InputError::Changed { path: source.path() }.into()) }
+    }
+
+    async fn put_nodes(
+        &self,
+        put: &FolderPut<'_>,
+        builder: &mut FolderBuilder,
+        nodes: Vec<PlacedNode>,
+        totals: &mut Totals,
+    ) -> Result<(), PutError> {
+        let mut nodes = VecDeque::from(nodes);
+        while let Some(node) = nodes.pop_front() {
+            let chunk = self.encode_quietly(put.context, Code::Rs16Of48, BytesMut::from(&node.bytes[..])).await;
+            let stored = self.store_chunk(put.context, chunk, put.number()).await?;
+            let above = builder.placed(&node, Placed(stored.chunk));
+            totals.add(stored);
+            nodes.extend(above);
+        }
+        Ok(())
+    }
+}
+
+/// The entries of a tree, those together whose small files share a pack.
+fn groups<'a>(context: &'a PutContext<'_>, tree: &'a mut dyn Tree) -> impl Stream<Item = Result<Group, PutError>> + 'a {
+    stream::try_unfold((tree, Packing::default(), None), async |(tree, mut packing, mut next)| {
+        let mut group = Group::default();
+        loop {
+            let found = match next.take() {
+                Some(found) => Some(found),
+                None => context.dog.pause(tree.next()).await?,
+            };
+            let Some(Found { path, what }) = found else {
+                let last = (!group.items.is_empty()).then_some((group, (tree, packing, None)));
+                return Ok(last);
+            };
+            let small: Option<Bytes> = match &what {
+                FoundWhat::File { content: Content::Small(bytes), .. } => Some(bytes.clone()),
+                _ => None,
+            };
+            let small = small.unwrap_or_default();
+            if packing.ends_before(small.len()) {
+                packing.begin();
+                return Ok(Some((group, (tree, packing, Some(Found { path, what })))));
+            }
+            let item = match what {
+                FoundWhat::Folder => Item::Known(What::Folder),
+                FoundWhat::Link(target) => Item::Known(What::Link(target)),
+                FoundWhat::File { executable, content: Content::Large(source) } => Item::Alone { executable, source },
+                FoundWhat::File { executable, .. } if small.is_empty() => {
+                    Item::Known(What::File { executable, place: Place::Nowhere })
+                }
+                FoundWhat::File { executable, .. } => {
+                    let len = u32::try_from(small.len()).expect("at most 64 KiB");
+                    Item::Packed { executable, offset: packing.lay(small.len()), len }
+                }
+            };
+            group.pack.extend_from_slice(&small);
+            group.items.push((path, item));
+            if packing.ends_after(&small) {
+                packing.begin();
+                return Ok(Some((group, (tree, packing, None))));
+            }
+        }
+    })
+}

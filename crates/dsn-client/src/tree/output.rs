@@ -1,0 +1,310 @@
+//! Where the get of a folder writes: a folder on disk under a temporary name until the last byte was checked, or memory.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{OpenOptionsExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use dsn_core::folder::EntryPath;
+
+use super::MemoryEntry;
+use crate::output::{FileOutput, MemoryOutput, Output, OutputError, Overwrite, PART_SUFFIX};
+
+/// A folder to get into. Entries come in the order of the folder, so each finds the folder that it is in.
+#[async_trait]
+pub trait TreeOutput: Send + Sync {
+    /// Called first.
+    async fn begin(&mut self) -> Result<(), OutputError>;
+
+    /// A folder.
+    async fn folder(&self, path: &EntryPath) -> Result<(), OutputError>;
+
+    /// A link that says this.
+    async fn link(&self, path: &EntryPath, target: Bytes) -> Result<(), OutputError>;
+
+    /// Small files with their bytes.
+    async fn small(&self, files: Vec<(SmallFile, Bytes)>) -> Result<(), OutputError>;
+
+    /// The bytes, one after the other, that an earlier run left of these files; none when one is missing or of another
+    /// length.
+    async fn existing(&self, files: Vec<SmallFile>) -> Result<Option<Bytes>, OutputError>;
+
+    /// Where the bytes of a large file go.
+    fn large(&self, path: &EntryPath, executable: bool) -> Result<Box<dyn Output>, OutputError>;
+
+    /// All was written and checked.
+    async fn finish(&mut self) -> Result<(), OutputError>;
+}
+
+/// A small file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmallFile {
+    /// From the top of what is fetched.
+    pub path: EntryPath,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// Its bytes.
+    pub len: u32,
+}
+
+/// A folder on disk, written within `NAME.dsn-part` and renamed at the end.
+#[derive(Debug)]
+pub struct DiskTreeOutput {
+    target: PathBuf,
+    holder: PathBuf,
+    part: PathBuf,
+    overwrite: Overwrite,
+}
+
+impl DiskTreeOutput {
+    /// Will write to `target`. Nothing is touched yet. `what` tells what is fetched, in letters that a file's name may
+    /// have: what an earlier get of something else left is not taken for it.
+    ///
+    /// # Errors
+    /// When `target` exists and may not be replaced.
+    pub fn new(target: &Path, what: &str, overwrite: Overwrite) -> Result<Self, OutputError> {
+        let mut holder = target.as_os_str().to_owned();
+        holder.push(PART_SUFFIX);
+        let holder = PathBuf::from(holder);
+        let output = Self { target: target.into(), part: holder.join(what), holder, overwrite };
+        output.check_free()?;
+        Ok(output)
+    }
+
+    /// Where everything is until it is complete.
+    pub fn part_path(&self) -> &Path {
+        &self.holder
+    }
+
+    fn check_free(&self) -> Result<(), OutputError> {
+        let is_taken = self.overwrite == Overwrite::Never && self.target.symlink_metadata().is_ok();
+        if is_taken { Err(OutputError::Exists { path: self.target.clone() }) } else { Ok(()) }
+    }
+
+    fn on_disk(&self, path: &EntryPath) -> PathBuf {
+        self.part.join(OsStr::from_bytes(path.as_bytes()))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, OutputError> + Send + 'static,
+    ) -> Result<T, OutputError> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or_else(|error| Err(failed(&self.part, io::Error::other(error))))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> OutputError {
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return OutputError::DiskFull { path: path.into(), needed: 0 };
+    }
+    OutputError::Write { path: path.into(), source }
+}
+
+/// Takes away what an earlier run, of whatever it was, left in a place where something else belongs. A link is never followed.
+fn clear(path: &Path, wanted: impl Fn(&fs::Metadata) -> bool) -> Result<bool, OutputError> {
+    let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
+    if wanted(&meta) {
+        return Ok(true);
+    }
+    let gone = if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    gone.map(|()| false).map_err(|source| failed(path, source))
+}
+
+fn make_folder(path: &Path) -> Result<(), OutputError> {
+    if clear(path, fs::Metadata::is_dir)? {
+        return Ok(());
+    }
+    DirBuilder::new().create(path).map_err(|source| failed(path, source))
+}
+
+fn mode(executable: bool) -> u32 {
+    if executable { 0o777 } else { 0o666 }
+}
+
+/// Opens a file of the folder for its bytes. One that was left is taken away unless it may stay: its mode may be another.
+fn make_file(path: &Path, executable: bool) -> Result<File, OutputError> {
+    clear(path, |_| false)?;
+    let open = OpenOptions::new().write(true).create_new(true).mode(mode(executable)).open(path);
+    open.map_err(|source| failed(path, source))
+}
+
+fn is_file_of(executable: bool) -> impl Fn(&fs::Metadata) -> bool {
+    move |meta| meta.is_file() && (meta.permissions().mode() & 0o100 != 0) == executable
+}
+
+#[async_trait]
+impl TreeOutput for DiskTreeOutput {
+    async fn begin(&mut self) -> Result<(), OutputError> {
+        let (holder, part) = (self.holder.clone(), self.part.clone());
+        let make = move || {
+            make_folder(&holder)?;
+            for left in fs::read_dir(&holder).map_err(|source| failed(&holder, source))? {
+                let left = left.map_err(|source| failed(&holder, source))?.path();
+                clear(&left, |_| left == part)?;
+            }
+            make_folder(&part)
+        };
+        self.blocking(make).await
+    }
+
+    async fn folder(&self, path: &EntryPath) -> Result<(), OutputError> {
+        make_folder(&self.on_disk(path))
+    }
+
+    async fn link(&self, path: &EntryPath, target: Bytes) -> Result<(), OutputError> {
+        let path = self.on_disk(path);
+        clear(&path, |_| false)?;
+        symlink(OsStr::from_bytes(&target), &path).map_err(|source| failed(&path, source))
+    }
+
+    async fn small(&self, files: Vec<(SmallFile, Bytes)>) -> Result<(), OutputError> {
+        let files: Vec<_> = files.into_iter().map(|(file, bytes)| (self.on_disk(&file.path), file, bytes)).collect();
+        let write = move || {
+            files.iter().try_for_each(|(path, file, bytes)| {
+                let mut open = make_file(path, file.executable)?;
+                open.write_all(bytes).map_err(|source| failed(path, source))
+            })
+        };
+        self.blocking(write).await
+    }
+
+    async fn existing(&self, files: Vec<SmallFile>) -> Result<Option<Bytes>, OutputError> {
+        let files: Vec<_> = files.into_iter().map(|file| (self.on_disk(&file.path), file)).collect();
+        let read = move || {
+            let mut all = BytesMut::new();
+            for (path, file) in files {
+                let fits = |meta: fs::Metadata| is_file_of(file.executable)(&meta) && meta.len() == u64::from(file.len);
+                if !path.symlink_metadata().is_ok_and(fits) {
+                    return Ok(None);
+                }
+                all.extend_from_slice(&fs::read(&path).map_err(|source| failed(&path, source))?);
+            }
+            Ok(Some(all.freeze()))
+        };
+        self.blocking(read).await
+    }
+
+    fn large(&self, path: &EntryPath, executable: bool) -> Result<Box<dyn Output>, OutputError> {
+        let path = self.on_disk(path);
+        if !clear(&path, is_file_of(executable))? {
+            make_file(&path, executable)?;
+        }
+        Ok(Box::new(FileOutput::in_place(&path)))
+    }
+
+    async fn finish(&mut self) -> Result<(), OutputError> {
+        self.check_free()?;
+        let (holder, part, target) = (self.holder.clone(), self.part.clone(), self.target.clone());
+        let finish = move || {
+            put_in_place(&part, &target)?;
+            clear(&holder, |_| false).map(|_| ())
+        };
+        self.blocking(finish).await
+    }
+}
+
+/// Gives a complete folder its name, in place of whatever has it. Readers see the old one or the new one.
+fn put_in_place(part: &Path, target: &Path) -> Result<(), OutputError> {
+    let failed = |source| failed(target, source);
+    let written = File::open(part).map_err(failed)?;
+    rustix::fs::syncfs(&written).map_err(|error| failed(error.into()))?;
+    if target.symlink_metadata().is_err() {
+        return fs::rename(part, target).map_err(failed);
+    }
+    let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+    rustix::fs::renameat_with(here, part, here, target, flags).map_err(|error| failed(error.into()))
+}
+
+/// A folder in memory, for tests and the simulator.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryTreeOutput {
+    written: Arc<Mutex<BTreeMap<EntryPath, MemoryEntry>>>,
+}
+
+/// A large file of it.
+struct MemoryLarge {
+    tree: MemoryTreeOutput,
+    path: EntryPath,
+    bytes: MemoryOutput,
+}
+
+impl MemoryTreeOutput {
+    /// What was written.
+    pub fn written(&self) -> Vec<(EntryPath, MemoryEntry)> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect()
+    }
+
+    fn write(&self, path: &EntryPath, entry: MemoryEntry) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), entry);
+    }
+}
+
+#[async_trait]
+impl TreeOutput for MemoryTreeOutput {
+    async fn begin(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+
+    async fn folder(&self, path: &EntryPath) -> Result<(), OutputError> {
+        self.write(path, MemoryEntry::Folder);
+        Ok(())
+    }
+
+    async fn link(&self, path: &EntryPath, target: Bytes) -> Result<(), OutputError> {
+        self.write(path, MemoryEntry::Link(target));
+        Ok(())
+    }
+
+    async fn small(&self, files: Vec<(SmallFile, Bytes)>) -> Result<(), OutputError> {
+        files.into_iter().for_each(|(file, bytes)| self.write(&file.path, MemoryEntry::File(bytes)));
+        Ok(())
+    }
+
+    async fn existing(&self, _files: Vec<SmallFile>) -> Result<Option<Bytes>, OutputError> {
+        Ok(None)
+    }
+
+    fn large(&self, path: &EntryPath, _executable: bool) -> Result<Box<dyn Output>, OutputError> {
+        Ok(Box::new(MemoryLarge { tree: self.clone(), path: path.clone(), bytes: MemoryOutput::default() }))
+    }
+
+    async fn finish(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Output for MemoryLarge {
+    async fn begin(&mut self, total: u64) -> Result<(), OutputError> {
+        self.bytes.begin(total).await
+    }
+
+    async fn existing(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>, OutputError> {
+        self.bytes.existing(offset, len).await
+    }
+
+    async fn resume_at(&mut self, offset: u64) -> Result<(), OutputError> {
+        self.bytes.resume_at(offset).await
+    }
+
+    async fn write(&mut self, parts: Vec<Bytes>) -> Result<(), OutputError> {
+        self.bytes.write(parts).await
+    }
+
+    async fn finish(&mut self) -> Result<(), OutputError> {
+        self.tree.write(&self.path, MemoryEntry::File(std::mem::take(&mut self.bytes.bytes).into()));
+        Ok(())
+    }
+}
