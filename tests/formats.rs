@@ -8,6 +8,10 @@
 
 #[path = "formats/announcement.rs"]
 mod announcement;
+#[path = "formats/file.rs"]
+mod file;
+#[path = "formats/folder.rs"]
+mod folder_vectors;
 #[path = "formats/hello.rs"]
 mod hello;
 
@@ -16,7 +20,7 @@ use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64, path::PathBuf}
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
     audit::{AuditItem, slice},
-    chunk::{chunk_count, chunk_len},
+    chunk::chunk_count,
     cid::Cid,
     descriptor::{Code, Descriptor},
     erasure::{EncodedChunk, encode},
@@ -25,7 +29,7 @@ use dsn_core::{
     identity::Identity,
     index_set::IndexSet,
     lease::{Lease, LeaseBody},
-    limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES},
+    limits::CHUNK_MAX_BYTES,
     locator::{Locator, VerifiedLocator},
     manifest::{ChunkList, Manifest, level_for},
     membership::{
@@ -345,60 +349,6 @@ fn responses() -> Vec<Vector> {
     .into()
 }
 
-fn pieces(len: usize) -> String {
-    let encoded = encode(Code::Rs16Of48, content(len));
-    let mut text = format!("chunk_id {}\n", encoded.descriptor.id());
-    for piece in &encoded.pieces {
-        writeln!(text, "piece {} {}", piece.index(), Hash::of(piece.bytes())).expect("a text grows");
-    }
-    text
-}
-
-/// What `put` does to a file, without a network.
-fn put(file: BytesMut) -> (Cid, Vec<ChunkId>) {
-    let file = file.freeze();
-    let total = file.len() as u64;
-    let mut chunks = Vec::new();
-    let manifest = if file.len() <= INLINE_MAX_BYTES {
-        Manifest::Inline(file)
-    } else {
-        let mut rest = file;
-        for index in 0..chunk_count(total) {
-            let chunk = BytesMut::from(&rest.split_to(chunk_len(total, index))[..]);
-            chunks.push(encode(Code::Rs16Of48, chunk).descriptor.id());
-        }
-        let ids = chunks.iter().flat_map(|id| *id.as_bytes()).collect();
-        Manifest::List(ChunkList::new(level_for(total).expect("not too long"), total, ids))
-    };
-    let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..]));
-    (Cid(root.descriptor.id()), chunks)
-}
-
-fn cids() -> String {
-    let mut text = String::new();
-    for len in [0, 1, 65_536, 65_537, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES + 1] {
-        let (cid, chunks) = put(content(len));
-        writeln!(text, "bytes {len}\ncid {cid}\nroot {}", cid.0).expect("a text grows");
-        chunks.iter().for_each(|id| writeln!(text, "chunk {id}").expect("a text grows"));
-    }
-    text
-}
-
-/// The longest file of level 0, the shortest of level 1 and the longest of all.
-fn manifests() -> String {
-    let mut text = String::new();
-    let longest = 2175 << 43;
-    for total in [2175 << 24, (2175 << 24) + 1, longest] {
-        let list = list(total);
-        let (level, ids) = (list.level(), list.ids().len());
-        let encoded = Manifest::List(list).encode();
-        writeln!(text, "bytes {total}\nlevel {level}\nids {ids}\nencoded {}", encoded.len()).expect("a text grows");
-        writeln!(text, "hash {}", Hash::of(&encoded)).expect("a text grows");
-    }
-    assert!(level_for(longest + 1).is_err());
-    text
-}
-
 /// Names, and the order in which nodes are close to a chunk.
 fn names() -> String {
     let mut text = String::new();
@@ -435,14 +385,15 @@ fn preferences() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 7] {
+fn texts() -> [(&'static str, String); 8] {
     [
-        ("cids.txt", cids()),
+        ("cids.txt", file::cids()),
+        ("folder.txt", folder_vectors::cuts()),
         ("invitation.txt", format!("{}\n", invitation().to_text())),
-        ("manifests.txt", manifests()),
+        ("manifests.txt", file::manifests()),
         ("names.txt", names()),
-        ("pieces-1000.txt", pieces(1000)),
-        ("pieces-1048577.txt", pieces((1 << 20) + 1)),
+        ("pieces-1000.txt", file::pieces(1000)),
+        ("pieces-1048577.txt", file::pieces((1 << 20) + 1)),
         ("preferences.txt", preferences()),
     ]
 }
@@ -476,7 +427,7 @@ fn pieces_chunks_and_cids_are_what_they_were() {
 
 #[test]
 fn a_cid_in_text_is_read_back() {
-    for text in cids().lines().filter_map(|line| line.strip_prefix("cid ")) {
+    for text in file::cids().lines().filter_map(|line| line.strip_prefix("cid ")) {
         assert_eq!(text.parse::<Cid>().unwrap().to_string(), text);
     }
 }
@@ -484,7 +435,15 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let vectors = [objects(), members(), announcement::vectors(), requests(), responses(), hello::vectors()];
+    let vectors = [
+        objects(),
+        members(),
+        announcement::vectors(),
+        requests(),
+        responses(),
+        hello::vectors(),
+        folder_vectors::vectors(),
+    ];
     let vectors = vectors.into_iter().flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));
