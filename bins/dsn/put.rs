@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let meter = PutMeter::new(context.json);
     let put = async {
         let put = session.client.put(&mut *input, PutOptions { class, safety, ttl }, &meter).await;
-        put.map_err(|error| failures::put(&error))
+        put.map_err(|error| failures::put(&error, context.quota()))
     };
     let done = interrupts.or(put, "run the same command again: what is stored is not sent twice").await;
     meter.clear();

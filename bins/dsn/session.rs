@@ -144,7 +144,7 @@ pub(crate) fn client(network: Arc<dyn Network>, owner: Identity, context: &Conte
 impl Session {
     /// Starts a node and a client on it.
     pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
-        let owner = context.folder.key("owner.key")?;
+        let owner = context.owner()?;
         // A node of its own for every command, so that two commands at once are two nodes.
         let mut seed = [0; 32];
         fill_random(&mut seed);

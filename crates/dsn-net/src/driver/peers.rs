@@ -263,13 +263,14 @@ impl Driver {
         if self.swarm.behaviour().doorman.farewell(connection_id).is_some() || self.hellos.is_refused(&node) {
             return; // it is only here to be told
         }
+        let lends_nothing = self.has_quota(&node);
         let Some(entry) = self.book.get_mut(&node) else { return };
         let Some(link) = entry.links.iter_mut().find(|link| link.id == connection_id) else { return };
         let is_new = !std::mem::replace(&mut link.identified, true);
         let is_to_greet = is_new && link.dialled;
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
-        let server = info.protocols.contains(&self.names.kad);
+        let server = info.protocols.contains(&self.names.kad) && !lends_nothing;
         entry.identified(&info.agent_version, server);
         entry.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let is_new_point = info.protocols.contains(&RENDEZVOUS) && !entry.is_rendezvous;
