@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -141,6 +142,15 @@ impl Book {
         let mut nodes: Vec<_> = self.entries.iter().map(known).collect();
         nodes.sort_unstable_by_key(|known| known.node);
         nodes
+    }
+
+    /// Where the nodes that are connected are, as far as that is to be seen.
+    pub(crate) fn origins(&self) -> Vec<(NodeId, IpAddr)> {
+        let of = |(node, entry): (&NodeId, &Entry)| {
+            let ips = entry.links.iter().filter_map(|link| address::origin(&link.remote));
+            ips.map(|ip| (*node, ip)).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(of).collect()
     }
 
     /// Servers that have answered well, connected ones and the best first, with addresses that worked.

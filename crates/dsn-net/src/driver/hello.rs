@@ -168,6 +168,7 @@ impl Driver {
         match met {
             Ok(known) => {
                 self.book.get_mut(&node).into_iter().for_each(|entry| entry.met(known.clone()));
+                self.judge_seed(node, None);
                 true
             }
             Err(reason) => {
