@@ -17,6 +17,8 @@ mod folder;
 mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
+#[path = "cli/no_dht.rs"]
+mod no_dht;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;

@@ -11,6 +11,7 @@ use dsn_core::{
     hello::Acquaintance,
     node_id::NodeId,
     ports::{KnownNode, PeerEvidence},
+    record::Role,
 };
 use libp2p::{Multiaddr, swarm::ConnectionId};
 
@@ -310,6 +311,21 @@ impl Entry {
     /// Hellos were exchanged.
     pub(crate) fn met(&mut self, known: Acquaintance) {
         (self.hello, self.shunned) = (Some(known), None);
+    }
+
+    /// Whether it has said hello.
+    pub(crate) fn has_greeted(&self) -> bool {
+        self.hello.is_some()
+    }
+
+    /// Whether it has said that it is a farmer.
+    pub(crate) fn is_farmer(&self) -> bool {
+        self.hello.as_ref().is_some_and(|known| known.profile.role == Role::Farmer)
+    }
+
+    /// Whether it is connected, or was and nothing says that it could not be again.
+    pub(crate) fn answers(&self) -> bool {
+        self.is_connected() || (self.failures == 0 && self.has_fresh_address())
     }
 
     /// Whether it has said hello and is there to hear one.

@@ -142,6 +142,8 @@ pub(crate) struct Started {
 struct Driver {
     local: NodeId,
     serve: bool,
+    /// Whether there is Kademlia.
+    dht: bool,
     waits: Waits,
     network: NetworkName,
     guard: Arc<dyn Guard>,
@@ -212,6 +214,7 @@ impl Driver {
         Ok(Self {
             local,
             serve: options.serve,
+            dht: options.dht,
             waits: options.waits,
             network: options.network.clone(),
             guard: Arc::clone(&options.guard),

@@ -33,6 +33,9 @@ pub struct NetOptions {
     pub bootstrap: Vec<String>,
     /// Servers known from an earlier run, as [`crate::Node::good_peers`] gave them.
     pub remembered: Vec<(NodeId, Vec<String>)>,
+    /// Whether nodes are found by, and served with, the DHT. Without it a node knows whom it was told of and who has said hello
+    /// to it, which is enough where all name each other.
+    pub dht: bool,
     /// Whether nodes on the same LAN are looked for.
     pub mdns: bool,
     /// Whether the gateway is asked to open a port (UPnP).
@@ -113,6 +116,7 @@ impl NetOptions {
             external: Vec::new(),
             bootstrap: Vec::new(),
             remembered: Vec::new(),
+            dht: true,
             mdns: true,
             upnp: false,
             relay: false,

@@ -270,12 +270,13 @@ impl Driver {
         let is_to_greet = is_new && link.dialled;
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
-        let server = info.protocols.contains(&self.names.kad) && !lends_nothing;
+        let does_serve = if self.dht { info.protocols.contains(&self.names.kad) } else { entry.is_farmer() };
+        let server = does_serve && !lends_nothing;
         entry.identified(&info.agent_version, server);
         entry.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let is_new_point = info.protocols.contains(&RENDEZVOUS) && !entry.is_rendezvous;
         entry.is_rendezvous |= is_new_point;
-        if server {
+        if server || !self.dht {
             entry.replace_addresses(&addresses);
         }
         let dialable = entry.to_dial();
@@ -284,7 +285,7 @@ impl Driver {
         }
         if server {
             self.meet_server(peer_id, node, dialable);
-        } else {
+        } else if self.dht {
             self.forget_server(peer_id, node);
         }
         if is_new_point {

@@ -16,7 +16,7 @@ use libp2p::{
 use super::{is_refusal, reason};
 use crate::{
     address,
-    book::FoundBy,
+    book::{Entry, FoundBy},
     driver::{Driver, Stray},
     error::NetError,
     identity::peer_id,
@@ -184,7 +184,9 @@ impl Driver {
     /// Whether bootstrap nodes are still being met: a picture of the network taken now might show only the first of two
     /// that have not met each other yet.
     pub(in crate::driver) fn is_settling(&self, now: Instant) -> bool {
-        let is_new = |node: &NodeId| self.book.get(node).is_some_and(|e| e.is_connected() && !e.is_identified());
+        // Without a DHT, who has not said hello yet is not known to be a farmer.
+        let has_spoken = |entry: &Entry| if self.dht { entry.is_identified() } else { entry.has_greeted() };
+        let is_new = |node: &NodeId| self.book.get(node).is_some_and(|e| e.is_connected() && !has_spoken(e));
         let comes = |seed: &Seed| seed.dialling.is_some() || seed.node.as_ref().is_some_and(is_new);
         now < self.dials.seeds.started() + SETTLING_MAX && self.dials.seeds.bootstrap.iter().any(comes)
     }
@@ -240,9 +242,10 @@ impl Driver {
         seeds.wait = if alone { (seeds.wait * 2).min(RETRY_MAX) } else { RETRY_MIN };
         seeds.next = now + wait;
         self.dial_bootstrap();
-        if alone {
+        if alone || !self.dht {
             self.dial_remembered(now);
-        } else {
+        }
+        if !alone {
             self.refresh_table();
         }
     }
