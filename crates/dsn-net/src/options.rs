@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use dsn_core::{
     hello::Versions,
     identity::Identity,
@@ -54,6 +55,9 @@ pub struct NetOptions {
     pub membership: Option<Membership>,
     /// A key that covers all TCP connections below their encryption. Then there is nothing but TCP.
     pub psk: Option<PreSharedKey>,
+    /// Certificates (DER) of authorities that are trusted, besides those of the web, to say who a WebSocket server with TLS is.
+    /// Which node answers behind it is proved by the node itself.
+    pub authorities: Vec<Bytes>,
     /// Which versions of the protocol are spoken; tests name others, to be refused.
     pub versions: Versions,
     /// Time-outs.
@@ -88,6 +92,8 @@ pub struct Waits {
     pub ping: Duration,
     /// Between two looks at whether what this node says of itself has changed: it is said anew no more often.
     pub hello: Duration,
+    /// After which an address is tested again at which nobody came through; twice as long each time, up to 16 times as long.
+    pub retest: Duration,
 }
 
 /// Bounds on memory, in bytes.
@@ -126,6 +132,7 @@ impl NetOptions {
             guard: Arc::new(Open),
             membership: None,
             psk: None,
+            authorities: Vec::new(),
             versions: Versions::KNOWN,
             waits: Waits::default(),
             room: Room::default(),
@@ -147,6 +154,7 @@ impl Default for Waits {
             down: Duration::from_secs(3),
             ping: Duration::from_secs(15),
             hello: Duration::from_secs(10),
+            retest: Duration::from_secs(15 * 60),
         }
     }
 }
