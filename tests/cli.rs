@@ -17,11 +17,11 @@ mod folder;
 mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
-#[path = "cli/no_dht.rs"]
-mod no_dht;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;
+#[path = "cli/no_dht.rs"]
+mod no_dht;
 #[path = "cli/read_only.rs"]
 mod read_only;
 #[path = "cli/remember.rs"]
