@@ -22,6 +22,8 @@ mod identity;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;
+#[path = "cli/no_dht.rs"]
+mod no_dht;
 #[path = "cli/read_only.rs"]
 mod read_only;
 #[path = "cli/remember.rs"]

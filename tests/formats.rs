@@ -229,7 +229,8 @@ fn membership() -> Membership {
     let network = closed_network(founder.node_id(), "vectors").expect("a valid name");
     let (label, until) = ("cellar".to_owned(), Some(NOW + 90 * 86_400));
     let (founder_id, member_id) = (founder.node_id(), member.node_id());
-    let body = CertificateBody { network, founder: founder_id, member: member_id, label, issued: NOW, until };
+    let body =
+        CertificateBody { network, founder: founder_id, member: member_id, label, issued: NOW, until, quota: None };
     Membership::new(member, body.sign(&founder)).expect("for this key")
 }
 
@@ -246,12 +247,15 @@ fn invitation() -> Invitation {
 
 fn members() -> Vec<Vector> {
     let of = |name, bytes, again| Vector { name, bytes, again };
+    let certificate_again = |bytes| Certificate::decode(&bytes).expect(VALID).encode();
+    let with_quota = CertificateBody { quota: Some(50 << 30), ..membership().certificate().body().clone() };
     let step = |bytes| Admission::decode(&bytes).expect(VALID).encode();
     let (shown, list) = (membership().credentials(identity(4).node_id(), NOW), revocations().into_signed());
     let said = |word| Admission { word, seq: 0, revocations: None }.encode();
     let newer = Admission { word: Word::Welcome, seq: NOW, revocations: Some(list.clone()) };
     vec![
-        of("member", shown.certificate.encode(), |bytes| Certificate::decode(&bytes).expect(VALID).encode()),
+        of("member", shown.certificate.encode(), certificate_again),
+        of("member-quota", with_quota.sign(&identity(5)).as_signed().encode(), certificate_again),
         of("delegation", shown.delegation.encode(), |bytes| Delegation::decode(&bytes).expect(VALID).encode()),
         of("revocations", list.encode(), |bytes| Revocations::decode(&bytes).expect(VALID).encode()),
         of("admission-shown", said(Word::Shown(Box::new(shown))), step),

@@ -2,14 +2,19 @@
 
 use std::{fmt::Display, path::PathBuf, time::Duration};
 
-use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Origin, Settings, parse_span};
-use dsn_core::network_name::{NetworkName, NetworkNameError};
+use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Origin, Settings, human_bytes, parse_span};
+use dsn_core::{
+    identity::Identity,
+    network_name::{NetworkName, NetworkNameError},
+};
 
 use crate::{
     args::{Args, Command},
     folder::Folder,
     membership::{Joined, MEMBERSHIP_FILE},
 };
+
+const OWNER_KEY: &str = "owner.key";
 
 /// How long a file is kept in an open network, unless it is renewed.
 const OPEN_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -45,6 +50,28 @@ impl Context {
             obey(joined, &folder, &mut settings)?;
         }
         Ok(Self { folder, settings, joined, json: args.common.json })
+    }
+
+    /// Whose files are put here: the folder's own key. A member with a quota is known by its member's key instead, in whatever
+    /// folder it has joined: by another its farmers would not know what they keep of it.
+    pub(crate) fn owner(&self) -> Result<Identity, Failure> {
+        match &self.joined {
+            Some(joined) if joined.membership.allowance().is_some() => Ok(joined.membership.key().clone()),
+            _ => self.folder.key(OWNER_KEY),
+        }
+    }
+
+    /// What each farmer keeps of this folder's member, if that is bounded.
+    pub(crate) fn quota(&self) -> Option<u64> {
+        Some(self.joined.as_ref()?.membership.allowance()?.bytes)
+    }
+
+    /// Fails for a member with a quota, who does nothing for others.
+    pub(crate) fn without_quota(&self, what: &str) -> Result<(), Failure> {
+        let Some(quota) = self.quota() else { return Ok(()) };
+        let error = format!("this membership has a quota ({}): it is for storing files, {what}", human_bytes(quota));
+        Err(Failure::new(Exit::Key, error)
+            .hint("ask the founder for an invitation without --quota, for another folder"))
     }
 
     /// Fails in a folder that belongs to a closed network.

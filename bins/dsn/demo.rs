@@ -64,7 +64,7 @@ async fn tell_story(context: &Context, dir: &Path, file: &Path, members: &mut [f
     let session = Session::open(&own).await?;
     let mut input = FileInput::open(file).map_err(|error| failures::input(&error))?;
     let put = session.client.put(&mut input, PutOptions::default(), &NoProgress).await;
-    let put = put.map_err(|error| failures::put(&error))?;
+    let put = put.map_err(|error| failures::put(&error, None))?;
     session.close(&own).await;
     let (seconds, size) = (started.elapsed().as_secs_f64(), human_bytes(put.bytes));
     tell(context, "put", format!("{size} in {seconds:.1} s: {} pieces on {} farmers", put.pieces, put.farmers));

@@ -76,8 +76,8 @@ pub(crate) fn net(error: &NetError) -> Failure {
     }
 }
 
-/// Of `dsn put`.
-pub(crate) fn put(error: &PutError) -> Failure {
+/// Of `dsn put`, by a member of whom each farmer keeps so many bytes.
+pub(crate) fn put(error: &PutError, quota: Option<u64>) -> Failure {
     if let Some(failure) = left_outside(error) {
         return failure;
     }
@@ -94,7 +94,13 @@ pub(crate) fn put(error: &PutError) -> Failure {
             Failure::new(Exit::NotEnough, format!("the file needs {needs}, the network offers {offers}"))
                 .hint("lend more space with `dsn farm --storage SIZE`, or choose --redundancy low")
         }
-        PutError::NotEnoughPieces { full: 1.., .. } => of(Exit::NotEnough).hint(NO_ROOM),
+        PutError::NotEnoughPieces { full: 1.., .. } => of(Exit::NotEnough).hint(match quota {
+            Some(quota) => format!(
+                "your membership has a quota of {} at each farmer: give files up with `dsn rm`, or ask the founder for more",
+                human_bytes(quota)
+            ),
+            None => NO_ROOM.to_owned(),
+        }),
         PutError::NotEnoughPieces { .. } | PutError::TooFewHolders { .. } => of(Exit::NotEnough).hint(RESUME),
         PutError::NotPublished { .. } | PutError::NotCommitted { .. } => of(Exit::NotEnough).hint(RESUME),
         PutError::Stalled { .. } | PutError::Network(_) => of(Exit::Network).hint(RESUME),

@@ -40,6 +40,7 @@ pub(crate) async fn run(context: &Context, args: &Farm) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     context.folder.open()?;
     members::check(context)?;
+    context.without_quota("not for lending space")?;
     let options = lend::options(context)?;
     let identity = context.folder.key("farmer.key")?;
     let _lock = context.folder.lock_farmer()?;
@@ -120,7 +121,7 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
 /// Renews the leases of what this folder's owner has put. Never ends.
 async fn renew_leases(context: &Context, running: &Running) {
     let network = Arc::new(running.node.clone());
-    let owner = context.folder.key("owner.key");
+    let owner = context.owner();
     let client = match owner.and_then(|owner| session::client(network, owner, context)) {
         Ok(client) => client,
         Err(failure) => {

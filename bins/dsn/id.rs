@@ -13,7 +13,7 @@ struct IdJson {
 }
 
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {
-    let owner = context.folder.key("owner.key")?.node_id().to_string();
+    let owner = context.owner()?.node_id().to_string();
     let farmer = context.folder.existing_key("farmer.key")?.map(|key| key.node_id().to_string());
     let dir = context.folder.root().display().to_string();
     if context.json {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use dsn_cli::{Exit, Failure, note, print_json, print_line};
+use dsn_cli::{Exit, Failure, human_bytes, note, print_json, print_line};
 use dsn_core::membership::invitation::{Invitation, InvitationError};
 use serde_json::json;
 
@@ -45,14 +45,20 @@ pub(crate) fn run(context: &Context, args: &Join) -> Result<(), Failure> {
     let body = invitation.membership().certificate().body().clone();
     if context.json {
         print_json(&json!({"network": body.network.to_string(), "member": body.member.to_string(),
-            "label": body.label, "until": body.until, "bootstrap": joining.bootstrap}));
+            "label": body.label, "until": body.until, "quota": body.quota, "bootstrap": joining.bootstrap}));
         return Ok(());
     }
     print_line(body.network.as_str());
-    note(&format!(
-        "this folder is a member now, as {:?}: `dsn put FILE`, `dsn get CID`, `dsn farm --storage SIZE`",
-        body.label
-    ));
+    let label = &body.label;
+    match body.quota {
+        None => note(&format!(
+            "this folder is a member now, as {label:?}: `dsn put FILE`, `dsn get CID`, `dsn farm --storage SIZE`"
+        )),
+        Some(quota) => note(&format!(
+            "this folder is a member now, as {label:?}: `dsn put FILE`, `dsn get CID`; each farmer keeps {} of its pieces at most",
+            human_bytes(quota)
+        )),
+    }
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
             Source::File(input) => session.client.put(&mut **input, options, &meter).await,
             Source::Folder(tree) => session.client.put_folder(tree, options, &meter).await,
         };
-        put.map_err(|error| failures::put(&error))
+        put.map_err(|error| failures::put(&error, context.quota()))
     };
     let done = interrupts.or(put, "run the same command again: what is stored is not sent twice").await;
     meter.clear();

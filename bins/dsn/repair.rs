@@ -9,8 +9,9 @@ use crate::{args::Repair, context::Context, failures, interrupt::Interrupts, ses
 pub(crate) async fn run(context: &Context, args: &Repair) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let cid = parse_cid(&args.cid)?;
+    context.without_quota("farmers repair them by themselves")?;
     let session = Session::open(context).await?;
-    let repairer = context.folder.key("owner.key")?;
+    let repairer = context.owner()?;
     let repair = async { session.client.repair_file(cid, &repairer).await.map_err(|error| failures::repair(&error)) };
     let done = interrupts.or(repair, "what was placed stays; run it again for the rest").await;
     session.close(context).await;

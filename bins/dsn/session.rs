@@ -49,10 +49,13 @@ struct Remembered {
 }
 
 /// Where the network is, by the first of: flag, environment, file, the farmer on this machine, the invitation. Nothing:
-/// the LAN.
+/// the LAN. Without a DHT nobody tells of the others, so all that are known are named.
 pub(crate) fn bootstrap(context: &Context) -> Vec<String> {
     let set = context.settings.list(Key::NetworkBootstrap);
     let farmer = || RunningFarmer::find(&context.folder).map(|farmer| farmer.listen);
+    if !context.yes_or_no(Key::NetworkDht).unwrap_or(true) {
+        return [farmer().unwrap_or_default(), bootstrap_without_farmer(context)].concat();
+    }
     if set.is_empty() { farmer().unwrap_or_else(|| bootstrap_without_farmer(context)) } else { set }
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn net_options(
 ) -> Result<NetOptions, Failure> {
     let membership = context.joined.as_ref().map(|joined| joined.check().map(|()| joined.membership.clone()));
     Ok(NetOptions {
+        dht: context.yes_or_no(Key::NetworkDht)?,
         mdns: mdns(context, &bootstrap)?,
         bootstrap,
         remembered: remembered(context)?,
@@ -144,7 +148,7 @@ pub(crate) fn client(network: Arc<dyn Network>, owner: Identity, context: &Conte
 impl Session {
     /// Starts a node and a client on it.
     pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
-        let owner = context.folder.key("owner.key")?;
+        let owner = context.owner()?;
         // A node of its own for every command, so that two commands at once are two nodes.
         let mut seed = [0; 32];
         fill_random(&mut seed);

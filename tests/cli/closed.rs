@@ -125,6 +125,46 @@ fn a_revocation_needs_no_farmer_in_the_founders_folder() {
     refused(&alone, 7, "an invitation needs an address");
 }
 
+/// Three farmers and low redundancy: each holds 9 pieces of 16 that would do, so one file of 3 MiB fits and a second does not.
+#[test]
+fn a_member_with_a_quota_puts_no_more_than_that_from_whatever_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [anna, bob, carol, dave, again] =
+        ["anna", "bob", "carol", "dave", "again"].map(|name| folder.path().join(name));
+    run(&anna, &["network", "new", "club"]);
+    let _first = Farmer::start(&anna, &LENDING);
+    let invite = |more: &[&str]| run(&anna, &[&["network", "invite"], more].concat());
+    for dir in [&bob, &carol] {
+        run(dir, &["join", &invite(&[])]);
+    }
+    let (_second, _third) = (Farmer::start(&bob, &LENDING), Farmer::start(&carol, &LENDING));
+    let text = invite(&["--name", "dave", "--quota", "2560KiB"]);
+    for dir in [&dave, &again] {
+        run(dir, &["join", &text]);
+    }
+    let members = run(&anna, &["network", "members"]);
+    assert!(members.lines().any(|line| line.contains("2.6 MB") && line.ends_with("dave")), "{members}");
+
+    let file = |seed: u8| {
+        let (path, mut bytes) = (folder.path().join(format!("file{seed}")), vec![0; 3 * MIB]);
+        blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let put = |dir: &Path, file: &str| output(dsn(dir).args(["put", "--redundancy", "low", file]));
+    let first = run(&dave, &["put", "--redundancy", "low", &file(1)]);
+    for dir in [&dave, &again] {
+        fs::remove_file(dir.join("owner.key")).ok(); // another owner's key is no new quota
+        refused(&put(dir, &file(2)), 4, "your membership has a quota of 2.6 MB at each farmer");
+    }
+    refused(&output(dsn(&dave).args(["farm", "--storage", "1GiB"])), 6, "this membership has a quota");
+    refused(&output(dsn(&dave).args(["repair", &first])), 6, "farmers repair them by themselves");
+    assert!(put(&carol, &file(3)).status.success(), "who has none is not limited");
+    run(&dave, &["rm", &first]);
+    // A farmer counts again ten seconds after it has said no.
+    until("the quota is free again", || put(&again, &file(2)).status.success());
+}
+
 /// An invitation whose time is over, as only time makes one.
 fn ended() -> String {
     let (founder, member) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
@@ -135,6 +175,7 @@ fn ended() -> String {
         label: "late".into(),
         issued: 1_000_000_000,
         until: Some(1_100_000_000),
+        quota: None,
     };
     Invitation::new(member, body.sign(&founder), []).expect("for this key").to_text()
 }

@@ -86,3 +86,18 @@ fn a_farmer_that_knows_nobody_is_not_well() {
     assert!(said[2].ends_with("check the bootstrap addresses and the firewall"), "{said:?}");
     farmer.end();
 }
+
+#[test]
+fn a_farmer_whose_bootstrap_node_is_of_another_network_says_so_without_being_asked() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let theirs = Farmer::start(folders[0].path(), &["--storage", "1GiB", "--network", "den"]);
+    let address = theirs.status()["listen"][0].as_str().unwrap().to_owned();
+    let ours = Farmer::start(folders[1].path(), &["--storage", "1GiB", "--bootstrap", &address]);
+    let reason = "it belongs to network den";
+    until("it has met it", || ours.status()["problems"].to_string().contains(reason));
+    let warned = ours.said().lines().filter(|line| line.contains("WARN") && line.contains(reason)).count();
+    assert_eq!(warned, 1, "{}", ours.said());
+    let done = output(dsn(folders[1].path()).arg("doctor"));
+    let bare = address.split("/p2p/").next().unwrap();
+    assert!(shown(&done).contains(&format!("the bootstrap node at {bare}: {reason}")), "{}", shown(&done));
+}

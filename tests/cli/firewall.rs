@@ -7,10 +7,19 @@ use std::{
     process::{Child, Output, Stdio},
 };
 
+use bytes::BytesMut;
+use dsn_core::{
+    descriptor::Code,
+    erasure::{EncodedChunk, encode},
+    index_set::IndexSet,
+    ports::Network,
+    rpc::{Refusal, Request, Response, StorePart},
+};
 use serde_json::Value;
 
 use crate::{
     MIB,
+    forged::Forger,
     network::{TestNetwork, dsn, output, shown},
     refused, until,
 };
@@ -85,6 +94,33 @@ fn a_connection_of_a_peer_that_is_denied_ends_at_once() {
     until("they have met", || peers() == Some(1));
     firewall(dir, &["deny", other]);
     until("the connection ends", || peers() == Some(0));
+}
+
+/// A leave that was given is taken back, not only refused when it is used: the rule is gone again by then.
+#[test]
+fn who_may_no_more_send_pieces_from_where_it_is_has_no_leave_either() {
+    let network = TestNetwork::start(1);
+    let (dir, forger) = (&network.farmers[0].dir, Forger::join(&network));
+    let farmer = forger.farmers[0];
+    forger.runtime.block_on(forger.node.snapshot(true)).expect("it answers");
+    let chunk = |bytes: &[u8]| encode(Code::Rep, BytesMut::from(bytes));
+    let token =
+        |chunk: &EncodedChunk| forger.runtime.block_on(forger.token(farmer, &chunk.descriptor, IndexSet::one(0)));
+    let send = |token, chunk: &EncodedChunk| {
+        let part = StorePart { token, index: 0, bytes: chunk.pieces[0].bytes().clone() };
+        forger.runtime.block_on(forger.node.request(farmer, Request::Store(vec![part])))
+    };
+    let (one, other) = (chunk(b"one"), chunk(b"other"));
+    let spared = token(&one);
+    firewall(dir, &["deny", "198.51.100.0/24", "in", "piece.put"]);
+    assert!(matches!(send(spared, &one), Ok(Response::Stored(_))), "that is somebody else's range");
+    let revoked = token(&other);
+    firewall(dir, &["deny", "127.0.0.0/8", "in", "piece.put"]);
+    for number in [1, 2] {
+        firewall(dir, &["remove", &number.to_string()]);
+    }
+    let answer = send(revoked, &other);
+    assert!(matches!(answer, Ok(Response::Refused(Refusal::BadToken))), "{answer:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use dsn_core::{
     ports::{Network, NoService},
     receipt::ReceiptContext,
     redundancy::Class,
-    rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Request, Response, StorePart},
+    rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Request, Response, StorePart, Token},
 };
 use dsn_net::{NetOptions, Node};
 
@@ -29,9 +29,9 @@ use crate::{
 
 /// A client that puts whatever it likes.
 pub(crate) struct Forger {
-    runtime: tokio::runtime::Runtime,
-    node: Node,
-    farmers: Vec<NodeId>,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) node: Node,
+    pub(crate) farmers: Vec<NodeId>,
     owner: Identity,
 }
 
@@ -78,14 +78,7 @@ impl Forger {
         pieces: &[Bytes],
         indices: IndexSet,
     ) -> dsn_core::receipt::VerifiedReceipt {
-        let put_id = PutId([1; 16]);
-        let owner = OwnerProof::sign(&self.owner, put_id, self.node.local_id());
-        let chunks = vec![OfferedChunk { descriptor: descriptor.clone(), indices }];
-        let offer = Request::Offer(Offer { put_id, owner, class: Class::Normal, chunks });
-        let Response::Offered(answers) = self.node.request(farmer, offer).await.expect("a farmer answers") else {
-            panic!()
-        };
-        let [OfferAnswer::Send { token, .. }] = answers[..] else { panic!("{answers:?}") };
+        let token = self.token(farmer, descriptor, indices).await;
         let part = |index: u8| StorePart { token, index, bytes: pieces[usize::from(index)].clone() };
         let parts = Request::Store(indices.iter().map(part).collect());
         let Response::Stored(mut receipts) = self.node.request(farmer, parts).await.expect("a farmer answers") else {
@@ -95,6 +88,19 @@ impl Forger {
         let context =
             ReceiptContext { network: &network, chunk, indices: descriptor.all_indices(), now: u64::from(u32::MAX) };
         receipts.remove(0).verify(&context).expect("a true receipt")
+    }
+
+    /// A farmer's leave to send these pieces.
+    pub(crate) async fn token(&self, farmer: NodeId, descriptor: &Descriptor, indices: IndexSet) -> Token {
+        let put_id = PutId([1; 16]);
+        let owner = OwnerProof::sign(&self.owner, put_id, self.node.local_id());
+        let chunks = vec![OfferedChunk { descriptor: descriptor.clone(), indices }];
+        let offer = Request::Offer(Offer { put_id, owner, class: Class::Normal, chunks });
+        let Response::Offered(answers) = self.node.request(farmer, offer).await.expect("a farmer answers") else {
+            panic!()
+        };
+        let [OfferAnswer::Send { token, .. }] = answers[..] else { panic!("{answers:?}") };
+        token
     }
 
     /// Stores a root chunk of these bytes on every farmer.

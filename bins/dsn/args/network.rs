@@ -34,6 +34,10 @@ pub(crate) struct Invite {
     /// How long the membership lasts, such as 30d (default: without end)
     #[arg(long, value_name = "DUR")]
     pub(crate) expires: Option<String>,
+    /// How much each farmer of the network keeps of this member, such as 50GiB; who has a quota puts files and lends no space
+    /// (default: as much as there is room for)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) quota: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,14 @@
 //! The firewall of a running farmer: what commands ask of it, and other rules put into effect.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use dsn_cli::Failure;
 use dsn_core::{
     firewall::{Attempt, Direction, Kind, Word},
+    node_id::NodeId,
     ports::Guard,
 };
 use serde::Serialize;
@@ -82,16 +86,25 @@ fn text(reply: &impl Serialize) -> String {
     serde_json::to_string(reply).expect("numbers and texts are JSON")
 }
 
+/// Whether a node is denied to put pieces here: as who it is, or by an address at which it is connected.
+fn may_not_put(guard: &dyn Guard, node: NodeId, origins: &[(NodeId, IpAddr)]) -> bool {
+    let put = |ip| Attempt { peer: Some(node), ip, direction: Direction::In, kind: Kind::PiecePut };
+    let mut ips = origins.iter().filter(|(of, _)| *of == node).map(|(_, ip)| Some(*ip)).peekable();
+    if ips.peek().is_none() {
+        return guard.denies(&put(None));
+    }
+    ips.any(|ip| guard.denies(&put(ip)))
+}
+
 /// Puts other rules into effect: also on leaves that were given and on connections that stand.
 async fn reload(running: &Running) -> Reply<()> {
     if let Err(failure) = running.gatekeeper.reload() {
         let causes = failure.caused_by.iter().map(|cause| format!(": {cause}")).collect::<String>();
         return Reply::Failed(format!("{}{causes}", failure.error));
     }
-    running.farmer.revoke(|node| {
-        let put = Attempt { peer: Some(node), ip: None, direction: Direction::In, kind: Kind::PiecePut };
-        running.gatekeeper.fence.denies(&put)
-    });
+    // Who is not connected is asked again, by its address, before anything of it is taken.
+    let origins = running.node.origins().await.unwrap_or_default();
+    running.farmer.revoke(|node| may_not_put(&*running.gatekeeper.fence, node, &origins));
     match running.node.enforce().await {
         Ok(()) => Reply::Done(()),
         Err(error) => Reply::Failed(error.to_string()),

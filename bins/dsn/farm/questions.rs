@@ -1,6 +1,7 @@
 //! What other commands on this machine ask a running farmer.
 
 use dsn_core::ports::Network;
+use dsn_net::Stray;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Running, firewall, members, twin};
@@ -70,7 +71,9 @@ async fn status_now(running: &Running) -> StatusJson {
         &running.node.reach().borrow(),
         &running.farmer.status(),
     );
-    status.troubled_by(twins.into_iter().chain(failure).chain(running.gatekeeper.problem()).collect())
+    let strays = running.node.strays();
+    let strays = strays.iter().map(|Stray { address, reason }| format!("the bootstrap node at {address}: {reason}"));
+    status.troubled_by(twins.into_iter().chain(failure).chain(running.gatekeeper.problem()).chain(strays).collect())
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

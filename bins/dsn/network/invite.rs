@@ -1,6 +1,6 @@
 //! `dsn network invite`: makes a member's key and certificate, and prints them with the network's addresses as one text.
 
-use dsn_cli::{Exit, Failure, human_span, note, parse_span, print_json, print_line};
+use dsn_cli::{Exit, Failure, human_bytes, human_span, note, parse_size, parse_span, print_json, print_line};
 use dsn_core::{
     identity::Identity,
     limits::RECORD_MAX_ADDRESSES,
@@ -25,6 +25,11 @@ pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
     let (joined, founder) = founded(context)?;
     let span = args.expires.as_deref().map(parse_span).transpose();
     let span = span.map_err(|error| Failure::of(Exit::Usage, &error).named("--expires"))?;
+    let quota = args.quota.as_deref().map(parse_size).transpose();
+    let quota = quota.map_err(|error| Failure::of(Exit::Usage, &error).named("--quota"))?;
+    if quota == Some(0) {
+        return Err(Failure::new(Exit::Usage, "--quota: a member who may store nothing can put nothing"));
+    }
     let label = match &args.name {
         Some(label) => label.clone(),
         None => format!("member-{}", Invited::load(&context.folder)?.iter().count() + 1),
@@ -43,6 +48,7 @@ pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
         label,
         issued: unix_secs(),
         until: span.map(|span| unix_secs().saturating_add(span.as_secs())),
+        quota,
     };
     // First: an invitation that nobody remembers could not be taken back.
     Invited::add(&context.folder, Guest::from(&certificate))?;
@@ -53,12 +59,15 @@ pub(super) fn run(context: &Context, args: &Invite) -> Result<(), Failure> {
     if context.json {
         let member = certificate.member.to_string();
         print_json(&json!({"invitation": text, "member": member, "label": certificate.label,
-            "until": certificate.until, "addresses": addresses}));
+            "until": certificate.until, "quota": quota, "addresses": addresses}));
         return Ok(());
     }
     print_line(&text);
     let ends = span.map_or_else(|| "without end".to_owned(), |span| format!("for {}", human_span(span)));
     note(&format!("{:?} becomes a member {ends} with `dsn join INVITATION`.", certificate.label));
+    if let Some(quota) = quota {
+        note(&format!("Each farmer keeps {} of this member's pieces at most.", human_bytes(quota)));
+    }
     note("This text is a secret: whoever has it is that member. `dsn network revoke` takes it back.");
     Ok(())
 }

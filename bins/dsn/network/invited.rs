@@ -22,6 +22,8 @@ pub(crate) struct Guest {
     pub(crate) label: String,
     pub(crate) issued: u64,
     pub(crate) until: Option<u64>,
+    #[serde(default)]
+    pub(crate) quota: Option<u64>,
 }
 
 impl Guest {
@@ -38,7 +40,7 @@ impl Guest {
 impl From<&CertificateBody> for Guest {
     fn from(body: &CertificateBody) -> Self {
         let (member, label) = (body.member.to_string(), body.label.clone());
-        Self { member, label, issued: body.issued, until: body.until }
+        Self { member, label, issued: body.issued, until: body.until, quota: body.quota }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dsn_cli::{Failure, human_span, note, print_json, print_line};
+use dsn_cli::{Failure, human_bytes, human_span, note, print_json, print_line};
 use serde_json::json;
 
 use super::{Invited, founded, invited::Guest};
@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     if context.json {
         for guest in invited.iter() {
             print_json(&json!({"member": guest.member, "label": guest.label, "issued": guest.issued,
-                "until": guest.until, "state": state(guest)}));
+                "until": guest.until, "quota": guest.quota, "state": state(guest)}));
         }
         return Ok(());
     }
@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         note("nobody has been invited yet: `dsn network invite --name LABEL`");
         return Ok(());
     }
-    print_line(&format!("{:<52} {:<8} {:<12} LABEL", "MEMBER", "STATE", "ENDS"));
+    print_line(&format!("{:<52} {:<8} {:<12} {:<10} LABEL", "MEMBER", "STATE", "ENDS", "QUOTA"));
     let now = unix_secs();
     for guest in invited.iter() {
         let ends = match guest.until {
@@ -39,7 +39,8 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
             Some(until) if until <= now => "ended".into(),
             Some(until) => format!("in {}", human_span(Duration::from_secs(until - now))),
         };
-        print_line(&format!("{:<52} {:<8} {ends:<12} {}", guest.member, state(guest), guest.label));
+        let quota = guest.quota.map_or_else(|| "none".into(), human_bytes);
+        print_line(&format!("{:<52} {:<8} {ends:<12} {quota:<10} {}", guest.member, state(guest), guest.label));
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ pub(super) fn run(context: &Context, args: &New) -> Result<(), Failure> {
         label: FOUNDER_LABEL.into(),
         issued: unix_secs(),
         until: None,
+        quota: None,
     };
     let own = Invitation::new(member, certificate.sign(&founder), []).expect("it was signed for this key");
     join::keep(context, &own)?;

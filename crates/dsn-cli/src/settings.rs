@@ -16,6 +16,8 @@ pub enum Key {
     NetworkName,
     /// Addresses of nodes of the network, separated by commas.
     NetworkBootstrap,
+    /// Whether nodes are found by the DHT.
+    NetworkDht,
     /// Whether nodes are looked for on the LAN.
     NetworkMdns,
     /// Whether the gateway is asked to open a port.
@@ -107,9 +109,10 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
+        Self::NetworkDht,
         Self::NetworkMdns,
         Self::NetworkUpnp,
         Self::NetworkRendezvous,
@@ -145,6 +148,7 @@ impl Key {
         match self {
             Self::NetworkName => "network.name",
             Self::NetworkBootstrap => "network.bootstrap",
+            Self::NetworkDht => "network.dht",
             Self::NetworkMdns => "network.mdns",
             Self::NetworkUpnp => "network.upnp",
             Self::NetworkRendezvous => "network.rendezvous",
@@ -181,6 +185,7 @@ impl Key {
         match self {
             Self::NetworkName => "DSN_NETWORK",
             Self::NetworkBootstrap => "DSN_BOOTSTRAP",
+            Self::NetworkDht => "DSN_DHT",
             Self::NetworkMdns => "DSN_MDNS",
             Self::NetworkUpnp => "DSN_UPNP",
             Self::NetworkRendezvous => "DSN_RENDEZVOUS",
@@ -215,7 +220,8 @@ impl Key {
     fn built_in(self) -> Option<&'static str> {
         match self {
             Self::NetworkName => Some("main"),
-            Self::NetworkMdns
+            Self::NetworkDht
+            | Self::NetworkMdns
             | Self::NetworkUpnp
             | Self::NetworkRendezvous
             | Self::NetworkRemember
@@ -374,7 +380,8 @@ fn kind(key: Key) -> &'static str {
 fn takes_truth(key: Key) -> bool {
     matches!(
         key,
-        Key::NetworkMdns
+        Key::NetworkDht
+            | Key::NetworkMdns
             | Key::NetworkUpnp
             | Key::NetworkRendezvous
             | Key::NetworkRemember

@@ -68,6 +68,19 @@ pub struct Admitted {
     pub label: String,
     /// Until when it is one, in Unix seconds; none: without end.
     pub until: Option<u64>,
+    /// Bytes of pieces that each farmer keeps of it at most; none: as many as there is room for.
+    pub quota: Option<u64>,
+}
+
+/// What each farmer keeps of a member with a quota. Its pieces are found by the owner of their leases, so that owner has to be
+/// the member's own key: it has no other to begin anew with. Nor does it carry pieces for others, as farmers do when they
+/// repair, since anybody's leases could be made up then: it lends nothing, and nothing is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The member, and the only owner for whom it may put.
+    pub member: NodeId,
+    /// Bytes of pieces at one farmer.
+    pub bytes: u64,
 }
 
 /// Why a node is not let in. It is told; nothing in it says who is a member.
@@ -94,6 +107,11 @@ pub enum Refused {
 }
 
 impl Admitted {
+    /// What a farmer keeps of it, if that is bounded.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.quota.map(|bytes| Allowance { member: self.member, bytes })
+    }
+
     /// Whether it is to go: nothing is said of its delegation, which counts when a connection begins.
     pub fn check(&self, revocations: Option<&VerifiedRevocations>, now: u64) -> Result<(), Refused> {
         if revocations.is_some_and(|list| list.body().contains(self.member)) {
@@ -145,6 +163,11 @@ impl Membership {
     /// The key that the certificate is for; written to the folder and nowhere else.
     pub fn key(&self) -> &Identity {
         &self.member
+    }
+
+    /// What each farmer keeps of this member, if that is bounded.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.certificate.body().admitted().allowance()
     }
 
     /// The latest list of revocations that it knows.

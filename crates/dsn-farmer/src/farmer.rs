@@ -11,6 +11,7 @@ use dsn_core::{
     hash::ChunkId,
     hello::{Capabilities, Profile, SpaceClass},
     identity::Identity,
+    membership::Allowance,
     network_name::NetworkName,
     node_id::NodeId,
     ports::{Compute, Environment, Handler, PieceStore, Upkeep},
@@ -165,6 +166,31 @@ impl Farmer {
         .sign(&self.parts.identity)
     }
 
+    async fn answer(&self, from: NodeId, allowance: Option<Allowance>, request: Request) -> Response {
+        self.liveness.sent(from, self.parts.environment.unix_secs());
+        let answer = match request {
+            Request::Info => Ok(Response::Info(self.info())),
+            Request::Locate(chunks) => self.locate(&chunks).await,
+            Request::Publish(locators) => self.publish(locators).await,
+            Request::Offer(offer) => self.offer(from, offer, allowance).await,
+            Request::Store(parts) => self.store(from, parts).await,
+            Request::Fetch(wants) => self.fetch(&wants).await,
+            Request::Holds(chunks) => self.holds(&chunks).await,
+            Request::Commit(commit) => self.commit(from, commit, allowance).await,
+            Request::Audit(items) => self.prove(&items).await,
+            Request::Intend(chunks) => Ok(self.hear_intents(from, &chunks)),
+            Request::Leases(chunks) => self.leases(&chunks).await,
+            Request::Renew(leases) => self.renew(leases).await,
+            Request::Compare(marks) => self.compare(&marks).await,
+            Request::Greet(greeting) => self.greeted(from, greeting),
+            Request::Register(_) if allowance.is_some() => Err(Refusal::Denied), // it lends nothing
+            Request::Register(record) => self.registered(from, record),
+            Request::Records(query) => Ok(self.records(&query)),
+            Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
+        };
+        answer.unwrap_or_else(Response::Refused)
+    }
+
     fn info(&self) -> FarmerInfo {
         let now = self.parts.environment.unix_secs();
         FarmerInfo {
@@ -193,27 +219,11 @@ impl Handler for Farmer {
     }
 
     async fn handle(&self, from: NodeId, request: Request) -> Response {
-        self.liveness.sent(from, self.parts.environment.unix_secs());
-        let answer = match request {
-            Request::Info => Ok(Response::Info(self.info())),
-            Request::Locate(chunks) => self.locate(&chunks).await,
-            Request::Publish(locators) => self.publish(locators).await,
-            Request::Offer(offer) => self.offer(from, offer).await,
-            Request::Store(parts) => self.store(from, parts).await,
-            Request::Fetch(wants) => self.fetch(&wants).await,
-            Request::Holds(chunks) => self.holds(&chunks).await,
-            Request::Commit(commit) => self.commit(from, commit).await,
-            Request::Audit(items) => self.prove(&items).await,
-            Request::Intend(chunks) => Ok(self.hear_intents(from, &chunks)),
-            Request::Leases(chunks) => self.leases(&chunks).await,
-            Request::Renew(leases) => self.renew(leases).await,
-            Request::Compare(marks) => self.compare(&marks).await,
-            Request::Greet(greeting) => self.greeted(from, greeting),
-            Request::Register(record) => self.registered(from, record),
-            Request::Records(query) => Ok(self.records(&query)),
-            Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
-        };
-        answer.unwrap_or_else(Response::Refused)
+        self.answer(from, None, request).await
+    }
+
+    async fn handle_within(&self, from: NodeId, allowance: Allowance, request: Request) -> Response {
+        self.answer(from, Some(allowance), request).await
     }
 
     fn hear(&self, news: &News) -> bool {

@@ -6,6 +6,7 @@ use dsn_core::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
     limits::{HEADER_MAX_BYTES, LEASES_MAX_PER_CHUNK},
+    membership::Allowance,
     node_id::NodeId,
     rpc::{Commit, Refusal, Response},
 };
@@ -16,11 +17,20 @@ use crate::farmer::Farmer;
 const LEASED_MAX_BYTES: usize = HEADER_MAX_BYTES - 64 * 1024;
 
 impl Farmer {
-    pub(crate) async fn commit(&self, from: NodeId, commit: Commit) -> Result<Response, Refusal> {
+    pub(crate) async fn commit(
+        &self,
+        from: NodeId,
+        commit: Commit,
+        allowance: Option<Allowance>,
+    ) -> Result<Response, Refusal> {
         let owner = commit.owner.verify(commit.put_id, from).map_err(|_| Refusal::Malformed)?;
         let leases = self.verified(commit.leases)?;
         if leases.first().is_none_or(|lease| lease.body().root != commit.root) {
             return Err(Refusal::Malformed);
+        }
+        let is_own = |member| leases.iter().all(|lease| lease.body().owner == member) && owner == member;
+        if allowance.is_some_and(|allowance| !is_own(allowance.member)) {
+            return Err(Refusal::Denied);
         }
         if planted(Bug::CommitNotBound) {
             return Ok(Response::Committed { chunks: 1 });

@@ -10,6 +10,7 @@ use dsn_core::{
     index_set::IndexSet,
     limits::{BODIES_MAX_BYTES, HEADER_MAX_BYTES, PARTS_MAX_PER_MESSAGE, PROVISIONAL_LEASE_SECS, TOKEN_VALID_SECS},
     locator::{Locator, LocatorMark, VerifiedLocator},
+    membership::Allowance,
     node_id::NodeId,
     piece::Piece,
     ports::{ChunkHoldings, NewPiece, PutBatch, StoreError, StoredChunk, compute},
@@ -98,8 +99,13 @@ impl Farmer {
     }
 
     /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room.
-    pub(crate) async fn offer(&self, from: NodeId, offer: Offer) -> Served {
+    /// What is held already takes no room, and counts towards the owner's quota from then on.
+    pub(crate) async fn offer(&self, from: NodeId, offer: Offer, allowance: Option<Allowance>) -> Served {
         let owner = offer.owner.verify(offer.put_id, from).map_err(|_| Refusal::Malformed)?;
+        if allowance.is_some_and(|allowance| allowance.member != owner) {
+            return Err(Refusal::Denied);
+        }
+        let quota = self.owners.lock().expect("no panic while locked").quota(allowance);
         let ids: Vec<ChunkId> = offer.chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
         let stored = self.parts.store.chunks(&ids).await.map_err(|e| Self::storage(&e))?;
         let have: Vec<bool> =
@@ -107,14 +113,14 @@ impl Farmer {
         let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
         let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
         let receipts = self.lease(carried, leased).await?;
-        self.count_owner(owner, &offer.chunks).await?;
+        self.count_owner(owner, &offer.chunks, quota).await?;
         let mut answers = Vec::with_capacity(ids.len());
         for ((chunk, stored), have) in offer.chunks.into_iter().zip(&stored).zip(have) {
             // A file may hold the same chunk several times, so one message may offer it several times.
             let receipt = receipts.get(&chunk.descriptor.id()).filter(|_| have);
             answers.push(match receipt {
                 Some(receipt) => OfferAnswer::Have(receipt.clone()),
-                None => self.grant(carried, chunk, held(stored)),
+                None => self.grant(carried, chunk, held(stored), quota),
             });
         }
         Ok(Response::Offered(answers))
@@ -137,10 +143,10 @@ impl Farmer {
     }
 
     /// Counts what an owner has here, if there is a quota and the last count no longer says whether this fits into it.
-    async fn count_owner(&self, owner: NodeId, offered: &[OfferedChunk]) -> Result<(), Refusal> {
+    async fn count_owner(&self, owner: NodeId, offered: &[OfferedChunk], quota: Option<u64>) -> Result<(), Refusal> {
         let now = self.parts.environment.unix_secs();
         let bytes = offered.iter().map(|chunk| (chunk.indices.len() * chunk.descriptor.piece_len()) as u64).sum();
-        if self.owners.lock().expect("no panic while locked").is_to_count(owner, bytes, now) {
+        if self.owners.lock().expect("no panic while locked").is_to_count(owner, bytes, quota, now) {
             let stored = self.parts.store.owned_bytes(owner, now).await.map_err(|e| Self::storage(&e))?;
             let granted = self.grants.lock().expect("no panic while locked").bytes_of(owner);
             self.owners.lock().expect("no panic while locked").counted(owner, stored.saturating_add(granted), now);
@@ -148,7 +154,7 @@ impl Farmer {
         Ok(())
     }
 
-    fn grant(&self, carried: Carried, chunk: OfferedChunk, held: IndexSet) -> OfferAnswer {
+    fn grant(&self, carried: Carried, chunk: OfferedChunk, held: IndexSet, quota: Option<u64>) -> OfferAnswer {
         let missing = chunk.indices.minus(held);
         let bytes = (missing.len() * chunk.descriptor.piece_len()) as u64;
         let mut token = Token([0; 16]);
@@ -162,7 +168,7 @@ impl Farmer {
         if grants.is_full() {
             return OfferAnswer::Busy { delay_ms: BUSY_DELAY_MS };
         }
-        if !self.owners.lock().expect("no panic while locked").take(carried.owner, bytes) {
+        if !self.owners.lock().expect("no panic while locked").take(carried.owner, bytes, quota) {
             tracing::debug!(owner = %carried.owner, "an owner's quota is used up");
             return OfferAnswer::Full;
         }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use dsn_core::{
     hello::Acquaintance,
     node_id::NodeId,
     ports::{KnownNode, PeerEvidence},
+    record::Role,
 };
 use libp2p::{Multiaddr, swarm::ConnectionId};
 
@@ -141,6 +143,15 @@ impl Book {
         let mut nodes: Vec<_> = self.entries.iter().map(known).collect();
         nodes.sort_unstable_by_key(|known| known.node);
         nodes
+    }
+
+    /// Where the nodes that are connected are, as far as that is to be seen.
+    pub(crate) fn origins(&self) -> Vec<(NodeId, IpAddr)> {
+        let of = |(node, entry): (&NodeId, &Entry)| {
+            let ips = entry.links.iter().filter_map(|link| address::origin(&link.remote));
+            ips.map(|ip| (*node, ip)).collect::<Vec<_>>()
+        };
+        self.entries.iter().flat_map(of).collect()
     }
 
     /// Servers that have answered well, connected ones and the best first, with addresses that worked.
@@ -300,6 +311,21 @@ impl Entry {
     /// Hellos were exchanged.
     pub(crate) fn met(&mut self, known: Acquaintance) {
         (self.hello, self.shunned) = (Some(known), None);
+    }
+
+    /// Whether it has said hello.
+    pub(crate) fn has_greeted(&self) -> bool {
+        self.hello.is_some()
+    }
+
+    /// Whether it has said that it is a farmer.
+    pub(crate) fn is_farmer(&self) -> bool {
+        self.hello.as_ref().is_some_and(|known| known.profile.role == Role::Farmer)
+    }
+
+    /// Whether it is connected, or was and nothing says that it could not be again.
+    pub(crate) fn answers(&self) -> bool {
+        self.is_connected() || (self.failures == 0 && self.has_fresh_address())
     }
 
     /// Whether it has said hello and is there to hear one.

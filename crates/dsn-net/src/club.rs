@@ -10,7 +10,7 @@ use std::{
 
 use dsn_core::{
     membership::{
-        Admitted, Credentials, Membership, Refused,
+        Admitted, Allowance, Credentials, Membership, Refused,
         revocations::{Revocations, RevocationsError, VerifiedRevocations},
     },
     node_id::NodeId,
@@ -76,6 +76,12 @@ impl Club {
         let membership = locked(&self.membership);
         let inside = locked(&self.inside);
         inside.get(node).ok_or(Refused::NoCredentials)?.admitted.check(membership.revocations(), unix_secs())
+    }
+
+    /// What a farmer keeps of the member for whom a node acts, if that is bounded.
+    pub(crate) fn allowance(&self, node: &NodeId) -> Result<Option<Allowance>, Refused> {
+        let inside = locked(&self.inside);
+        Ok(inside.get(node).ok_or(Refused::NoCredentials)?.admitted.allowance())
     }
 
     /// The nodes that have to go, and why. Those that are not `connected` are forgotten after a while.

@@ -16,7 +16,7 @@ mod rpc;
 
 use std::{
     collections::HashMap,
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -83,6 +83,9 @@ pub(crate) enum Command {
     GoodPeers {
         reply: oneshot::Sender<Vec<(NodeId, Vec<String>)>>,
     },
+    Origins {
+        reply: oneshot::Sender<Vec<(NodeId, IpAddr)>>,
+    },
     Introduce {
         node: NodeId,
         addresses: Vec<Multiaddr>,
@@ -106,6 +109,8 @@ pub(crate) struct Shared {
     listening: RwLock<Vec<Multiaddr>>,
     pub(crate) reach: watch::Sender<Reach>,
     pub(crate) meters: Arc<Meters>,
+    /// Bootstrap addresses at which a node was met that is none of this network, and what it is.
+    pub(crate) strays: RwLock<Vec<Stray>>,
     /// In a closed network.
     pub(crate) club: Option<Arc<Club>>,
 }
@@ -119,6 +124,15 @@ impl Shared {
     }
 }
 
+/// A bootstrap address that leads to somebody else's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The address, as it was given.
+    pub address: String,
+    /// What the node there is, or says of this one.
+    pub reason: String,
+}
+
 /// A driver at work.
 pub(crate) struct Started {
     pub(crate) shared: Arc<Shared>,
@@ -128,6 +142,8 @@ pub(crate) struct Started {
 struct Driver {
     local: NodeId,
     serve: bool,
+    /// Whether there is Kademlia.
+    dht: bool,
     waits: Waits,
     network: NetworkName,
     guard: Arc<dyn Guard>,
@@ -187,11 +203,18 @@ impl Driver {
         let meters = Arc::new(Meters::new(&options.upload, &options.download, patience));
         let reach = watch::Sender::new(Evidence::default().reach(&local));
         let club = options.membership.clone().map(|membership| Arc::new(Club::new(local, membership)));
-        let shared =
-            Shared { local, listening: RwLock::default(), reach, club: club.clone(), meters: Arc::clone(&meters) };
+        let shared = Shared {
+            local,
+            listening: RwLock::default(),
+            strays: RwLock::default(),
+            reach,
+            club: club.clone(),
+            meters: Arc::clone(&meters),
+        };
         Ok(Self {
             local,
             serve: options.serve,
+            dht: options.dht,
             waits: options.waits,
             network: options.network.clone(),
             guard: Arc::clone(&options.guard),
@@ -271,6 +294,7 @@ impl Driver {
             Command::Snapshot { fresh, reply } => self.snapshot(fresh, reply),
             Command::LookUp { key, reply } => self.look_up(key, reply),
             Command::KnownNodes { reply } => drop(reply.send(self.book.known())),
+            Command::Origins { reply } => drop(reply.send(self.book.origins())),
             Command::GoodPeers { reply } => drop(reply.send(self.book.good())),
             Command::Introduce { node, addresses } => self.on_introduced(node, &addresses),
             Command::Report { node, evidence } => self.on_report(node, evidence),

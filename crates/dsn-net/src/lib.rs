@@ -50,6 +50,7 @@ mod window;
 
 pub use address::{Scope, address_to_bytes, address_to_text, check_address, is_plain_tcp, is_public_address};
 pub use caps::{Cap, CapSpan};
+pub use driver::Stray;
 pub use error::NetError;
 pub use node::Node;
 pub use options::{NetOptions, Room, Waits};

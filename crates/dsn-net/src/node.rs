@@ -6,6 +6,7 @@ mod hidden;
 
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -31,7 +32,7 @@ use tokio::{
 };
 
 use crate::{
-    driver::{self, Command, Shared},
+    driver::{self, Command, Shared, Stray},
     error::NetError,
     options::{NetOptions, Waits},
     reach::Reach,
@@ -106,6 +107,19 @@ impl Node {
     /// [`NetworkError::Stopped`].
     pub async fn good_peers(&self) -> Result<Vec<(NodeId, Vec<String>)>, NetworkError> {
         self.ask(|reply| Command::GoodPeers { reply }).await
+    }
+
+    /// Where each connected node is, by address; one that is called through a relay is nowhere. Safe to drop.
+    ///
+    /// # Errors
+    /// [`NetworkError::Stopped`].
+    pub async fn origins(&self) -> Result<Vec<(NodeId, IpAddr)>, NetworkError> {
+        self.ask(|reply| Command::Origins { reply }).await
+    }
+
+    /// The bootstrap addresses that lead to nodes of another network, or of no version that this one speaks.
+    pub fn strays(&self) -> Vec<Stray> {
+        self.inner.shared.strays.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The guard goes by other rules now: connections that it denies are closed. Requests need no such

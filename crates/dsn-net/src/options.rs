@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use dsn_core::{
     hello::Versions,
     identity::Identity,
@@ -33,6 +34,9 @@ pub struct NetOptions {
     pub bootstrap: Vec<String>,
     /// Servers known from an earlier run, as [`crate::Node::good_peers`] gave them.
     pub remembered: Vec<(NodeId, Vec<String>)>,
+    /// Whether nodes are found by, and served with, the DHT. Without it a node knows whom it was told of and who has said hello
+    /// to it, which is enough where all name each other.
+    pub dht: bool,
     /// Whether nodes on the same LAN are looked for.
     pub mdns: bool,
     /// Whether the gateway is asked to open a port (UPnP).
@@ -51,6 +55,9 @@ pub struct NetOptions {
     pub membership: Option<Membership>,
     /// A key that covers all TCP connections below their encryption. Then there is nothing but TCP.
     pub psk: Option<PreSharedKey>,
+    /// Certificates (DER) of authorities that are trusted, besides those of the web, to say who a WebSocket server with TLS is.
+    /// Which node answers behind it is proved by the node itself.
+    pub authorities: Vec<Bytes>,
     /// Which versions of the protocol are spoken; tests name others, to be refused.
     pub versions: Versions,
     /// Time-outs.
@@ -85,6 +92,8 @@ pub struct Waits {
     pub ping: Duration,
     /// Between two looks at whether what this node says of itself has changed: it is said anew no more often.
     pub hello: Duration,
+    /// After which an address is tested again at which nobody came through; twice as long each time, up to 16 times as long.
+    pub retest: Duration,
 }
 
 /// Bounds on memory, in bytes.
@@ -113,6 +122,7 @@ impl NetOptions {
             external: Vec::new(),
             bootstrap: Vec::new(),
             remembered: Vec::new(),
+            dht: true,
             mdns: true,
             upnp: false,
             relay: false,
@@ -122,6 +132,7 @@ impl NetOptions {
             guard: Arc::new(Open),
             membership: None,
             psk: None,
+            authorities: Vec::new(),
             versions: Versions::KNOWN,
             waits: Waits::default(),
             room: Room::default(),
@@ -143,6 +154,7 @@ impl Default for Waits {
             down: Duration::from_secs(3),
             ping: Duration::from_secs(15),
             hello: Duration::from_secs(10),
+            retest: Duration::from_secs(15 * 60),
         }
     }
 }

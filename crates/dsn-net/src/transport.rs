@@ -8,6 +8,7 @@ mod security;
 
 use std::{io, sync::Arc};
 
+use bytes::Bytes;
 use libp2p::{
     PeerId, Transport,
     core::{
@@ -49,11 +50,9 @@ pub(crate) fn build(
         .authenticate(security.clone())
         .multiplex(yamux::Config::default())
         .map(boxed);
-    let web = websocket::Config::new(dns(streams()).map_err(|error| failed(&error))?)
-        .upgrade(Version::V1Lazy)
-        .authenticate(security)
-        .multiplex(yamux::Config::default())
-        .map(boxed);
+    let mut web = websocket::Config::new(dns(streams()).map_err(|error| failed(&error))?);
+    web.set_tls_config(web_tls(&options.authorities).map_err(|error| failed(&error))?);
+    let web = web.upgrade(Version::V1Lazy).authenticate(security).multiplex(yamux::Config::default()).map(boxed);
     let web = if is_bare { OptionalTransport::some(web) } else { OptionalTransport::none() };
     let datagrams = || quic::tokio::Transport::new(quic::Config::new(keys)).map(boxed);
     let datagrams = if is_bare { OptionalTransport::some(datagrams()) } else { OptionalTransport::none() };
@@ -96,6 +95,15 @@ async fn let_in(
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Wrapped(#[source] AdmissionError);
+
+/// Whom to believe that a WebSocket server with TLS is who it says: the authorities of the web, and these.
+fn web_tls(authorities: &[Bytes]) -> Result<websocket::tls::Config, websocket::tls::Error> {
+    let mut tls = websocket::tls::Config::builder();
+    for authority in authorities {
+        tls.add_trust(&websocket::tls::Certificate::new(authority.to_vec()))?;
+    }
+    Ok(tls.finish())
+}
 
 /// Names are looked up as the system does it.
 fn dns<T: Transport>(inner: T) -> io::Result<dns::tokio::Transport<T>> {

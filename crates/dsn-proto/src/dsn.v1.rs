@@ -767,6 +767,9 @@ pub struct MemberBody {
     /// Unix seconds; 0: no end
     #[prost(uint64, tag = "7")]
     pub until: u64,
+    /// bytes of pieces that each farmer keeps of it at most; 0: no bound
+    #[prost(uint64, tag = "8")]
+    pub quota: u64,
 }
 /// A member's word that a node acts for it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -31,6 +31,9 @@ pub struct CertificateBody {
     pub issued: u64,
     /// Until when it counts, in Unix seconds; none: without end.
     pub until: Option<u64>,
+    /// Bytes of pieces that each farmer of the network keeps of it at most; none: as many as there is room for. A member with
+    /// a quota puts files and lends nothing: see [`super::Allowance`].
+    pub quota: Option<u64>,
 }
 
 /// A well-formed certificate whose signature nobody has checked yet.
@@ -72,15 +75,16 @@ pub fn is_label(text: &str) -> bool {
 }
 
 impl CertificateBody {
-    /// Signs it; an end at zero, which would read as none, becomes the first second.
+    /// Signs it; an end at zero, which would read as none, becomes the first second, and no byte becomes one.
     pub fn sign(self, founder: &Identity) -> VerifiedCertificate {
-        let body = Self { until: self.until.map(|until| until.max(1)), ..self };
+        let (until, quota) = (self.until.map(|until| until.max(1)), self.quota.map(|quota| quota.max(1)));
+        let body = Self { until, quota, ..self };
         VerifiedCertificate::sign(body, founder)
     }
 
     /// Whom it lets in.
     pub fn admitted(&self) -> Admitted {
-        Admitted { member: self.member, label: self.label.clone(), until: self.until }
+        Admitted { member: self.member, label: self.label.clone(), until: self.until, quota: self.quota }
     }
 }
 
@@ -101,6 +105,7 @@ impl Body for CertificateBody {
             label: self.label.clone(),
             issued: self.issued,
             until: self.until.unwrap_or(0),
+            quota: self.quota.unwrap_or(0),
         };
         message.encode_to_vec()
     }
@@ -117,6 +122,7 @@ impl Body for CertificateBody {
             label: message.label,
             issued: message.issued,
             until: (message.until != 0).then_some(message.until),
+            quota: (message.quota != 0).then_some(message.quota),
         })
     }
 }

@@ -33,7 +33,7 @@ fn network() -> NetworkName {
 
 fn certificate(member: &Identity, until: Option<u64>) -> VerifiedCertificate {
     let (founder, label) = (founder().node_id(), "bob's cellar".to_owned());
-    CertificateBody { network: network(), founder, member: member.node_id(), label, issued: NOW, until }
+    CertificateBody { network: network(), founder, member: member.node_id(), label, issued: NOW, until, quota: None }
         .sign(&super::tests::founder())
 }
 
@@ -59,11 +59,40 @@ fn a_node_of_a_member_is_let_in_and_nobody_else_with_its_papers() {
 }
 
 #[test]
+fn a_quota_is_what_the_founder_has_signed() {
+    let (alice, node) = (member(2, None), identity(10).node_id());
+    let allowed = |quota| {
+        let body = CertificateBody { quota, ..certificate(&identity(3), None).into_body() };
+        let text = Invitation::new(identity(3), body.sign(&founder()), []).expect("for this key").to_text();
+        let invited: Membership = text.parse::<Invitation>().expect("valid").membership();
+        assert_eq!(
+            invited.allowance(),
+            alice.admit(node, invited.credentials(node, NOW), NOW).expect("ours").allowance()
+        );
+        invited.allowance()
+    };
+    let of_bob = |bytes| Some(Allowance { member: identity(3).node_id(), bytes });
+    assert_eq!((allowed(None), allowed(Some(7 << 30))), (None, of_bob(7 << 30)));
+    assert_eq!(allowed(Some(0)), of_bob(1), "none at all would read as no bound");
+    let body = CertificateBody { quota: Some(1 << 40), ..certificate(&identity(3), None).into_body() };
+    let raised = Membership::new(identity(3), body.sign(&identity(3))).expect("for this key");
+    assert_eq!(alice.admit(node, raised.credentials(node, NOW), NOW), Err(Refused::Forged));
+}
+
+#[test]
 fn papers_of_others_are_refused() {
     let (alice, node) = (member(2, None), identity(10).node_id());
     let signed_by = |signer: &Identity, founder: NodeId, network: NetworkName| {
         let (member, label) = (identity(3), "bob".to_owned());
-        let body = CertificateBody { network, founder, member: member.node_id(), label, issued: NOW, until: None };
+        let body = CertificateBody {
+            network,
+            founder,
+            member: member.node_id(),
+            label,
+            issued: NOW,
+            until: None,
+            quota: None,
+        };
         Membership::new(member, body.sign(signer)).expect("for this key").credentials(node, NOW)
     };
     let (us, them) = (founder(), identity(9));

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::{
     announcement::{Announcement, News},
     hello::{Acquaintance, HelloError, Profile},
-    membership::Refused,
+    membership::{Allowance, Refused},
     network_name::NetworkName,
     node_id::{NodeId, Position, closest},
     record::{RecordBody, Role},
@@ -92,6 +92,11 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Serves one request. Dropping the future gives it up; what it has acknowledged stays true.
     async fn handle(&self, from: NodeId, request: Request) -> Response;
+
+    /// Serves one request of a node whose member has a quota. Who keeps nothing for anybody needs no such difference.
+    async fn handle_within(&self, from: NodeId, _allowance: Allowance, request: Request) -> Response {
+        self.handle(from, request).await
+    }
 
     /// Hears what somebody has announced; says whether that was news to it, and is to be handed on. Called from a task that
     /// must not wait.

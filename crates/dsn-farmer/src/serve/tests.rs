@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use dsn_core::{
+    cid::Cid,
     descriptor::Code,
     erasure::{EncodedChunk, encode},
     identity::Identity,
+    lease::LeaseBody,
     limits::PARTS_MAX_PER_MESSAGE,
+    network_name::NetworkName,
     ports::{Environment, Handler, InlineCompute, PieceStore},
     redundancy::Class,
     rpc::{
-        OwnerProof, PutId, Request,
+        Commit, OwnerProof, PutId, Request,
         frame::{Frame, ResponseHead},
     },
 };
@@ -114,4 +117,46 @@ async fn an_owner_is_given_its_quota_and_others_theirs() {
     assert!(grants(client(), 2).await);
     assert!(!grants(client(), 1).await, "what was granted counts before it comes");
     assert!(grants(Identity::from_seed([7; 32]), 48).await);
+}
+
+/// A member with a quota has one owner's key and no other: a new one would be a new quota, and so would leases that it says
+/// it carries for somebody.
+#[tokio::test]
+async fn a_member_with_a_quota_puts_within_it_and_only_for_itself() {
+    let (held, new) = (chunk(1), chunk(2));
+    let len = u64::try_from(held.descriptor.piece_len()).expect("small");
+    let farmer = holding(std::slice::from_ref(&held)).await;
+    let (member, node) = (client(), Identity::from_seed([6; 32]).node_id());
+    let allowance = Allowance { member: member.node_id(), bytes: 50 * len };
+    let offer = |owner: &Identity, pieces| {
+        let (descriptor, indices) = (new.descriptor.clone(), IndexSet::below(pieces));
+        let owner = OwnerProof::sign(owner, PutId([2; 16]), node);
+        let chunks = vec![OfferedChunk { descriptor, indices }];
+        Request::Offer(Offer { put_id: PutId([2; 16]), owner, class: Class::Low, chunks })
+    };
+    let grants = async |pieces| match farmer.handle_within(node, allowance, offer(&member, pieces)).await {
+        Response::Offered(answers) => matches!(answers[..], [OfferAnswer::Send { .. }]),
+        other => panic!("{other:?}"),
+    };
+    assert!(!grants(3).await, "48 pieces of it are here");
+    assert!(grants(2).await);
+    assert!(!grants(1).await);
+    let other = Identity::from_seed([7; 32]);
+    let denied = |answer| matches!(answer, Response::Refused(Refusal::Denied));
+    assert!(denied(farmer.handle_within(node, allowance, offer(&other, 1)).await));
+    assert!(!denied(farmer.handle(node, offer(&other, 1)).await), "who has no quota carries for anybody");
+
+    let root = Cid(new.descriptor.id());
+    let commit = |owners: &[&Identity]| {
+        let network: NetworkName = "test".parse().expect("valid");
+        let lease = |owner: &&Identity| {
+            let body = LeaseBody { network: network.clone(), owner: owner.node_id(), root, issued: NOW, until: None };
+            body.sign(owner).into_signed()
+        };
+        let (put_id, owner) = (PutId([2; 16]), OwnerProof::sign(&member, PutId([2; 16]), node));
+        Request::Commit(Commit { put_id, owner, root, leases: owners.iter().map(lease).collect() })
+    };
+    assert!(denied(farmer.handle_within(node, allowance, commit(&[&member, &other])).await));
+    assert!(!denied(farmer.handle_within(node, allowance, commit(&[&member])).await));
+    assert!(!denied(farmer.handle(node, commit(&[&member, &other])).await));
 }

@@ -1,9 +1,9 @@
-//! How much each owner may still put here, where the operator has set a quota. Counting takes a walk through all that an owner
+//! How much each owner may still put here, where the operator, or the founder of a closed network, has set a quota. Counting takes a walk through all that an owner
 //! has, so it is done now and then, and what is granted in between is added.
 
 use std::collections::BTreeMap;
 
-use dsn_core::node_id::NodeId;
+use dsn_core::{membership::Allowance, node_id::NodeId};
 
 /// Owners remembered; those counted longest ago are forgotten first, which costs another count.
 pub(crate) const OWNERS_MAX: usize = 1024;
@@ -37,9 +37,14 @@ impl Owners {
         self.accounts.len()
     }
 
+    /// What an owner may have here, who is allowed so much elsewhere: the lesser of that and the operator's quota.
+    pub(crate) fn quota(&self, allowance: Option<Allowance>) -> Option<u64> {
+        self.quota_bytes.into_iter().chain(allowance.map(|allowance| allowance.bytes)).min()
+    }
+
     /// Whether an owner who wants to put so many bytes has to be counted first.
-    pub(crate) fn is_to_count(&self, owner: NodeId, bytes: u64, now: u64) -> bool {
-        let Some(quota) = self.quota_bytes else { return false };
+    pub(crate) fn is_to_count(&self, owner: NodeId, bytes: u64, quota: Option<u64>, now: u64) -> bool {
+        let Some(quota) = quota else { return false };
         let is_good = |account: &Account| {
             let valid =
                 if account.used_bytes.saturating_add(bytes) <= quota { COUNT_VALID_SECS } else { COUNT_AGAIN_SECS };
@@ -58,8 +63,8 @@ impl Owners {
     }
 
     /// Takes so many bytes of an owner's quota, if they are left. Who was not counted has none left.
-    pub(crate) fn take(&mut self, owner: NodeId, bytes: u64) -> bool {
-        let Some(quota) = self.quota_bytes else { return true };
+    pub(crate) fn take(&mut self, owner: NodeId, bytes: u64, quota: Option<u64>) -> bool {
+        let Some(quota) = quota else { return true };
         let account = self.accounts.get_mut(&owner);
         let Some(account) = account.filter(|a| a.used_bytes.saturating_add(bytes) <= quota) else { return false };
         account.used_bytes += bytes;
@@ -73,24 +78,35 @@ mod tests {
 
     const ALICE: NodeId = NodeId([1; 32]);
     const NOW: u64 = 1_800_000_000;
+    const QUOTA: Option<u64> = Some(100);
 
     #[test]
     fn an_owner_gets_its_quota_and_no_more_until_it_is_counted_again() {
         let mut owners = Owners::new(Some(100));
-        assert!(owners.is_to_count(ALICE, 1, NOW) && !owners.take(ALICE, 1), "nobody knows what it has");
+        assert!(owners.is_to_count(ALICE, 1, QUOTA, NOW) && !owners.take(ALICE, 1, QUOTA), "nobody knows what it has");
         owners.counted(ALICE, 60, NOW);
-        assert!(!owners.is_to_count(ALICE, 40, NOW + COUNT_VALID_SECS - 1));
-        assert!(owners.take(ALICE, 30) && !owners.take(ALICE, 11) && owners.take(ALICE, 10));
-        assert!(!owners.is_to_count(ALICE, 1, NOW + COUNT_AGAIN_SECS - 1));
-        assert!(owners.is_to_count(ALICE, 1, NOW + COUNT_AGAIN_SECS), "it may have given something up");
-        assert!(owners.is_to_count(ALICE, 0, NOW + COUNT_VALID_SECS));
+        assert!(!owners.is_to_count(ALICE, 40, QUOTA, NOW + COUNT_VALID_SECS - 1));
+        assert!(owners.take(ALICE, 30, QUOTA) && !owners.take(ALICE, 11, QUOTA) && owners.take(ALICE, 10, QUOTA));
+        assert!(!owners.is_to_count(ALICE, 1, QUOTA, NOW + COUNT_AGAIN_SECS - 1));
+        assert!(owners.is_to_count(ALICE, 1, QUOTA, NOW + COUNT_AGAIN_SECS), "it may have given something up");
+        assert!(owners.is_to_count(ALICE, 0, QUOTA, NOW + COUNT_VALID_SECS));
     }
 
     #[test]
     fn without_a_quota_nobody_is_counted() {
         let mut owners = Owners::new(None);
-        assert!(!owners.is_to_count(ALICE, u64::MAX, NOW) && owners.take(ALICE, u64::MAX));
+        assert!(!owners.is_to_count(ALICE, u64::MAX, None, NOW) && owners.take(ALICE, u64::MAX, None));
         assert!(owners.accounts.is_empty());
+    }
+
+    #[test]
+    fn of_two_quotas_the_lesser_counts() {
+        let of_member = |bytes| Some(Allowance { member: ALICE, bytes });
+        assert_eq!(Owners::new(QUOTA).quota(of_member(60)), Some(60));
+        assert_eq!(Owners::new(QUOTA).quota(of_member(160)), QUOTA);
+        assert_eq!(Owners::new(QUOTA).quota(None), QUOTA);
+        assert_eq!(Owners::new(None).quota(of_member(60)), Some(60));
+        assert_eq!(Owners::new(None).quota(None), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! puts calls through, DCUtR turns such a call into a direct connection. Not here: what follows from what they find
 //! (`reach`, `driver/nat`).
 
+mod retests;
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -20,6 +22,7 @@ use libp2p::{
     upnp,
 };
 
+use self::retests::Retests;
 use crate::{address, doorman::may_relay_for, options::NetOptions};
 
 /// Between two questions whether an address can be dialled.
@@ -42,7 +45,7 @@ pub(crate) struct Traversal {
     circuits: relay::client::Behaviour,
     relay: Toggle<relay::Behaviour>,
     punch: dcutr::Behaviour,
-    probe: Toggle<autonat::v2::client::Behaviour>,
+    probe: Toggle<Retests>,
     prober: Toggle<DialBacks>,
     upnp: Toggle<upnp::tokio::Behaviour>,
 }
@@ -51,12 +54,11 @@ impl Traversal {
     pub(super) fn new(options: &NetOptions, local: PeerId, circuits: relay::client::Behaviour) -> Self {
         let serves = options.serve;
         let probe = autonat::v2::client::Config::default().with_probe_interval(PROBE_EVERY);
-        let rng = || rand::make_rng::<rand::rngs::StdRng>();
         Self {
             circuits,
             relay: (serves && options.relay).then(|| relay_for_others(local, &options.guard)).into(),
             punch: dcutr::Behaviour::new(local),
-            probe: serves.then(|| autonat::v2::client::Behaviour::new(rng(), probe)).into(),
+            probe: serves.then(|| Retests::new(probe, options.waits.retest)).into(),
             prober: serves.then(DialBacks::default).into(),
             upnp: (serves && options.upnp).then(upnp::tokio::Behaviour::default).into(),
         }

@@ -130,6 +130,7 @@ mod tests {
             label: "member".into(),
             issued: clock::unix_secs(),
             until: None,
+            quota: None,
         };
         let membership = Membership::new(member.clone(), body.sign(founder)).unwrap();
         NetOptions { membership: Some(membership), ..NetOptions::new(member, network) }

@@ -168,6 +168,8 @@ impl Driver {
         match met {
             Ok(known) => {
                 self.book.get_mut(&node).into_iter().for_each(|entry| entry.met(known.clone()));
+                self.judge_seed(node, None);
+                self.on_acquainted(node, &known);
                 true
             }
             Err(reason) => {
@@ -228,7 +230,7 @@ impl Driver {
     fn profile(&self) -> Profile {
         let mut profile = self.serving.handler().profile();
         let does = [
-            (self.serves(), Capabilities::DHT),
+            (self.dht && self.serves(), Capabilities::DHT),
             (self.hellos.relays && self.nat.evidence.is_public(), Capabilities::RELAY),
             (self.hellos.is_point, Capabilities::RENDEZVOUS),
         ];

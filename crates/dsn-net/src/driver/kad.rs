@@ -1,8 +1,9 @@
 //! Finding nodes: look-ups by Kademlia, and snapshots of the whole network made of look-ups. Not here: which keys a crawl
-//! looks up (`crawl`), who is dialled for a request (`peers`). Invariant: every question is answered, at the latest when
+//! looks up (`crawl`), who is dialled for a request (`peers`), what is known without Kademlia (`known`). Invariant: every question is answered, at the latest when
 //! its look-ups end or, with nobody there, when the time to wait for somebody is over.
 
 mod introduction;
+mod known;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,8 +18,8 @@ use dsn_core::{
 use libp2p::{
     Multiaddr, PeerId,
     kad::{
-        Addresses, Event, GetClosestPeersError, GetClosestPeersOk, KBucketKey as Key, KBucketRef, PeerInfo, QueryId,
-        QueryResult,
+        Addresses, Behaviour as Kademlia, Event, GetClosestPeersError, GetClosestPeersOk, KBucketKey as Key,
+        KBucketRef, PeerInfo, QueryId, QueryResult, store::MemoryStore,
     },
 };
 use tokio::sync::oneshot;
@@ -95,7 +96,15 @@ impl Driver {
     }
 
     pub(super) fn knows_servers(&mut self) -> bool {
-        self.swarm.behaviour_mut().protocols.kad.kbuckets().next().is_some()
+        match self.kad() {
+            Some(kad) => kad.kbuckets().next().is_some(),
+            None => self.knows_farmers(),
+        }
+    }
+
+    /// The DHT, where it is not switched off.
+    pub(super) fn kad(&mut self) -> Option<&mut Kademlia<MemoryStore>> {
+        self.swarm.behaviour_mut().protocols.kad.as_mut()
     }
 
     fn can_ask(&mut self) -> bool {
@@ -107,7 +116,8 @@ impl Driver {
         if !self.can_ask() {
             return self.ask_later(Question::LookUp { key, reply });
         }
-        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
+        let Some(kad) = self.kad() else { return drop(reply.send(Ok(self.acquainted_near(&key)))) };
+        let query = kad.get_closest_peers(key.to_vec());
         self.finder.queries.insert(query, Purpose::LookUp { key, reply });
     }
 
@@ -116,7 +126,8 @@ impl Driver {
         if !self.can_ask() {
             return self.ask_later(Question::Find(node));
         }
-        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
+        let Some(kad) = self.kad() else { return self.give_up(node) };
+        let query = kad.get_closest_peers(peer_id(&node));
         self.finder.queries.insert(query, Purpose::Find(node));
     }
 
@@ -134,6 +145,9 @@ impl Driver {
         }
         if self.is_settling(now) && self.finder.unseeded.len() < UNSEEDED_MAX {
             return self.finder.unseeded.push((now + self.waits.seed, Question::Snapshot { reply }));
+        }
+        if !self.dht {
+            return drop(reply.send(Ok(self.acquainted())));
         }
         let waiting = vec![reply];
         self.finder.crawl = Some(Crawling { crawl: Crawl::new(), running: 0, probed: false, waiting, started: now });
@@ -192,12 +206,13 @@ impl Driver {
             return;
         }
         let stale = self.table_addresses(peer, |known| !addresses.contains(known));
-        let kad = &mut self.swarm.behaviour_mut().protocols.kad;
-        for address in &addresses {
-            kad.add_address(&peer, address.clone());
-        }
-        for address in stale.iter().filter(|_| !addresses.is_empty()) {
-            kad.remove_address(&peer, address);
+        if let Some(kad) = self.kad() {
+            for address in &addresses {
+                kad.add_address(&peer, address.clone());
+            }
+            for address in stale.iter().filter(|_| !addresses.is_empty()) {
+                kad.remove_address(&peer, address);
+            }
         }
         if let Some((_, latest)) = &mut self.finder.latest {
             latest.nodes.insert(node);
@@ -212,7 +227,7 @@ impl Driver {
         let Some(subnet) = addresses.iter().find(|at| address::is_public(at)).and_then(address::subnet) else {
             return true;
         };
-        let kad = &mut self.swarm.behaviour_mut().protocols.kad;
+        let Some(kad) = self.kad() else { return true };
         let of_subnet = |bucket: &KBucketRef<'_, Key<PeerId>, Addresses>| {
             let others = bucket.iter().filter(|entry| *entry.node.key.preimage() != peer);
             others.filter(|entry| entry.node.value.iter().any(|at| address::subnet(at) == Some(subnet))).count()
@@ -225,7 +240,7 @@ impl Driver {
 
     /// Addresses of a node in the routing table that `pick` picks.
     fn table_addresses(&mut self, peer: PeerId, pick: impl Fn(&Multiaddr) -> bool) -> Vec<Multiaddr> {
-        let Some(bucket) = self.swarm.behaviour_mut().protocols.kad.kbucket(peer) else { return Vec::new() };
+        let Some(bucket) = self.kad().and_then(|kad| kad.kbucket(peer)) else { return Vec::new() };
         let known = bucket.iter().filter(|entry| *entry.node.key.preimage() == peer);
         let addresses = known.flat_map(|entry| entry.node.value.iter().cloned().collect::<Vec<_>>());
         addresses.filter(|address| pick(&address::split(address).0)).collect()
@@ -243,7 +258,8 @@ impl Driver {
 
     /// Looks for this node's neighbours, which so come to know it.
     fn introduce(&mut self) {
-        let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&self.local));
+        let local = peer_id(&self.local);
+        let Some(query) = self.kad().map(|kad| kad.get_closest_peers(local)) else { return };
         self.finder.queries.insert(query, Purpose::Introduction);
     }
 
@@ -274,7 +290,7 @@ impl Driver {
 
     /// A node is no server, or is gone.
     pub(super) fn forget_server(&mut self, peer: PeerId, node: NodeId) {
-        let known = self.swarm.behaviour_mut().protocols.kad.remove_peer(&peer).is_some();
+        let known = self.kad().is_none_or(|kad| kad.remove_peer(&peer).is_some());
         if let Some((_, latest)) = &mut self.finder.latest {
             latest.nodes.remove(&node);
         }
@@ -286,7 +302,7 @@ impl Driver {
 
     /// Keeps the routing table true.
     pub(super) fn refresh_table(&mut self) {
-        if self.swarm.behaviour_mut().protocols.kad.bootstrap().is_err() {
+        if self.kad().is_some_and(|kad| kad.bootstrap().is_err()) {
             tracing::debug!("no server to refresh the routing table from");
         }
     }
@@ -363,11 +379,14 @@ impl Driver {
     }
 
     fn go_on_crawling(&mut self) {
-        let Some(crawling) = &mut self.finder.crawl else { return };
+        let (Some(crawling), Some(kad)) = (&mut self.finder.crawl, self.swarm.behaviour_mut().protocols.kad.as_mut())
+        else {
+            return;
+        };
         while crawling.running < CRAWL_PARALLELISM
             && let Some((region, key)) = crawling.crawl.next()
         {
-            let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(key.to_vec());
+            let query = kad.get_closest_peers(key.to_vec());
             self.finder.queries.insert(query, Purpose::Crawl(region, key));
             crawling.running += 1;
         }
@@ -378,7 +397,8 @@ impl Driver {
 
     /// Servers that others named or that are connected, but that no look-up came by, are asked one by one.
     fn probe_the_rest(&mut self) {
-        let named: BTreeSet<NodeId> = (self.swarm.behaviour_mut().protocols.kad.kbuckets())
+        let Some(kad) = self.swarm.behaviour_mut().protocols.kad.as_mut() else { return };
+        let named: BTreeSet<NodeId> = (kad.kbuckets())
             .flat_map(|bucket| bucket.iter().filter_map(|entry| node_id(entry.node.key.preimage())).collect::<Vec<_>>())
             .chain(self.book.iter().filter(|(_, entry)| entry.server && entry.is_connected()).map(|(node, _)| *node))
             .collect();
@@ -389,7 +409,7 @@ impl Driver {
             crawling.crawl.on_silent();
         }
         for node in rest.into_iter().take(PROBES_MAX) {
-            let query = self.swarm.behaviour_mut().protocols.kad.get_closest_peers(peer_id(&node));
+            let query = kad.get_closest_peers(peer_id(&node));
             self.finder.queries.insert(query, Purpose::Probe(node));
             crawling.running += 1;
         }
@@ -463,7 +483,7 @@ mod tests {
         (120..140).for_each(|seed| meet(seed, format!("/ip4/192.168.1.{seed}/tcp/1")));
         let in_table = |driver: &mut Driver, start: &str| -> usize {
             let is_there = |address: &Multiaddr| address.to_string().starts_with(start);
-            let kad = &mut driver.swarm.behaviour_mut().protocols.kad;
+            let kad = driver.kad().expect("it is on");
             kad.kbuckets().map(|bucket| bucket.iter().filter(|entry| is_there(entry.node.value.first())).count()).sum()
         };
         assert_eq!(in_table(&mut driver, "/ip4/203.0.113."), SUBNET_MAX);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dsn_core::{
     announcement::Announcement,
-    membership::{Refused, admission::Admission},
+    membership::{Allowance, Refused, admission::Admission},
+    node_id::NodeId,
     ports::NetworkError,
 };
 use libp2p::{
@@ -25,6 +26,17 @@ use crate::{
 const TURNED_AWAY: Duration = Duration::from_secs(5);
 
 impl Driver {
+    /// What a farmer keeps of the member for whom a node acts: none without a bound, an error for who has not shown for whom.
+    pub(super) fn allowance(&self, node: &NodeId) -> Result<Option<Allowance>, Refused> {
+        self.shared.club.as_ref().map_or(Ok(None), |club| club.allowance(node))
+    }
+
+    /// Whether a node acts for a member with a quota. Such a one lends nothing: what it said of pieces and leases could be
+    /// made up, so nothing is asked of it, and it is no server.
+    pub(super) fn has_quota(&self, node: &NodeId) -> bool {
+        matches!(self.allowance(node), Ok(Some(_)))
+    }
+
     /// Sends away who has to go, and hands a new list on.
     pub(super) fn look_after_members(&mut self) {
         let Some(club) = self.shared.club.clone() else { return };

@@ -101,9 +101,9 @@ impl Driver {
     pub(super) fn reach_changed(&mut self) {
         let serves = self.serves();
         if self.nat.serves.replace(serves) != Some(serves) {
-            tracing::info!(serves, "others find this node in the DHT");
+            tracing::info!(serves, "others can find this node");
             let mode = if serves { kad::Mode::Server } else { kad::Mode::Client };
-            self.swarm.behaviour_mut().protocols.kad.set_mode(Some(mode));
+            self.kad().into_iter().for_each(|kad| kad.set_mode(Some(mode)));
         }
         let is_public = self.nat.evidence.is_public();
         self.swarm.behaviour_mut().protocols.traversal.relay_for_others(is_public);

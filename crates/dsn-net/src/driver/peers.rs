@@ -263,18 +263,20 @@ impl Driver {
         if self.swarm.behaviour().doorman.farewell(connection_id).is_some() || self.hellos.is_refused(&node) {
             return; // it is only here to be told
         }
+        let lends_nothing = self.has_quota(&node);
         let Some(entry) = self.book.get_mut(&node) else { return };
         let Some(link) = entry.links.iter_mut().find(|link| link.id == connection_id) else { return };
         let is_new = !std::mem::replace(&mut link.identified, true);
         let is_to_greet = is_new && link.dialled;
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
-        let server = info.protocols.contains(&self.names.kad);
+        let does_serve = if self.dht { info.protocols.contains(&self.names.kad) } else { entry.is_farmer() };
+        let server = does_serve && !lends_nothing;
         entry.identified(&info.agent_version, server);
         entry.relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let is_new_point = info.protocols.contains(&RENDEZVOUS) && !entry.is_rendezvous;
         entry.is_rendezvous |= is_new_point;
-        if server {
+        if server || !self.dht {
             entry.replace_addresses(&addresses);
         }
         let dialable = entry.to_dial();
@@ -283,7 +285,7 @@ impl Driver {
         }
         if server {
             self.meet_server(peer_id, node, dialable);
-        } else {
+        } else if self.dht {
             self.forget_server(peer_id, node);
         }
         if is_new_point {

@@ -144,9 +144,9 @@ impl Serving {
 }
 
 impl Driver {
-    /// Sends a request to a node that is connected, unless the firewall denies it.
+    /// Sends a request to a node that is connected, unless the firewall denies it or its member lends nothing.
     pub(super) fn send(&mut self, outgoing: Outgoing) {
-        if !self.may_send(&outgoing) {
+        if self.has_quota(&outgoing.to) || !self.may_send(&outgoing) {
             let node = outgoing.to;
             return outgoing.fail(NetworkError::Denied { node });
         }
@@ -248,10 +248,13 @@ impl Driver {
             let busy = Response::Refused(Refusal::Busy { delay_ms: BUSY_DELAY_MS });
             return self.answer(channel, Answer::Outgoing(Frame::from(&busy)));
         }
+        let Ok(allowance) = self.allowance(&from) else {
+            return self.answer(channel, Answer::Outgoing(Frame::from(&Response::Refused(Refusal::Denied))));
+        };
         let serving = &mut self.serving;
         let means = Arc::clone(&serving.means);
         let task = serving.tasks.spawn(async move {
-            let served = means.serve(from, request).await;
+            let served = means.serve(from, allowance, request).await;
             drop(room);
             served
         });

@@ -1,5 +1,11 @@
 //! Noise and TLS 1.3 on one stream: whichever both sides speak, Noise first, since it is the faster of the two as libp2p
 //! sets them up. QUIC brings its own TLS.
+//!
+//! TLS offers ChaCha20 first, where AES-GCM would be faster on most machines. The order is in the provider of rustls'
+//! configuration, which cannot be changed once that is built; `libp2p_tls::make_client_config` builds it from a private
+//! list, and the certificate verifiers that a configuration of ours would need are private too. With what is public
+//! (`certificate::generate`, `certificate::parse`) both verifiers would have to be written here again: who the other side
+//! is must not hang on a copy of ours, so the order stays. QUIC's configuration has no place for another one at all.
 
 use std::iter;
 

@@ -14,3 +14,4 @@ mod requests;
 mod secured;
 mod stranger;
 mod support;
+mod wss;

@@ -52,6 +52,7 @@ fn membership_by(signer: &Identity, number: u8, until: Option<u64>) -> Membershi
         label: format!("member {number}"),
         issued: now() - 3600,
         until,
+        quota: None,
     };
     Membership::new(identity(number), body.sign(signer)).unwrap()
 }

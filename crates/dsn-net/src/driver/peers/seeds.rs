@@ -2,7 +2,10 @@
 //! with back-off while nobody is there, and now and then afterwards. A client that every one of them has refused need not
 //! wait for any. Not here: what Kademlia finds from there.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use dsn_core::{node_id::NodeId, ports::NetworkError};
 use libp2p::{
@@ -11,7 +14,14 @@ use libp2p::{
 };
 
 use super::{is_refusal, reason};
-use crate::{address, book::FoundBy, driver::Driver, error::NetError, identity::peer_id, options::NetOptions};
+use crate::{
+    address,
+    book::{Entry, FoundBy},
+    driver::{Driver, Stray},
+    error::NetError,
+    identity::peer_id,
+    options::NetOptions,
+};
 
 /// Back-off while nobody is there starts here.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -46,6 +56,8 @@ struct Seed {
     dialling: Option<ConnectionId>,
     /// Whether the last dial was refused, as opposed to not answered.
     refused: bool,
+    /// Why the node found there is none of this network.
+    stray: Option<String>,
 }
 
 struct Remembered {
@@ -58,7 +70,7 @@ impl Seeds {
     pub(crate) fn new(options: &NetOptions) -> Result<Self, NetError> {
         let seed = |text: &String| {
             let (address, named) = address::split(&address::parse(text)?);
-            Ok(Seed { address, named, node: named, dialling: None, refused: false })
+            Ok(Seed { address, named, node: named, dialling: None, refused: false, stray: None })
         };
         let usable = |(node, texts): &(NodeId, Vec<String>)| {
             let addresses: Vec<_> = texts.iter().filter_map(|text| address::parse(text).ok()).collect();
@@ -120,6 +132,28 @@ impl Seeds {
         bootstrap.chain(remembered.map(|remembered| &mut remembered.refused)).for_each(|refused| *refused = true);
     }
 
+    /// A node is, or is not, of this network; tells whether that is news of a bootstrap address. What is not is said to the
+    /// operator, once an address and cause: it is dialled again and again, since another node may be there one day.
+    fn judge(&mut self, node: NodeId, stray: Option<&str>) -> bool {
+        let mut is_news = false;
+        for seed in self.bootstrap.iter_mut().filter(|seed| seed.node == Some(node)) {
+            if seed.stray.as_deref() == stray {
+                continue;
+            }
+            seed.stray = stray.map(str::to_owned);
+            is_news = true;
+            if let Some(reason) = stray {
+                tracing::warn!(address = %seed.address, reason, "the node at a bootstrap address cannot be talked to");
+            }
+        }
+        is_news
+    }
+
+    fn strays(&self) -> Vec<Stray> {
+        let stray = |seed: &Seed| Some(Stray { address: seed.address.to_string(), reason: seed.stray.clone()? });
+        self.bootstrap.iter().filter_map(stray).collect()
+    }
+
     /// Dialling a bootstrap address failed.
     fn on_failed(&mut self, id: ConnectionId, reason: &str, refused: bool) {
         if let Some(seed) = self.bootstrap.iter_mut().find(|seed| seed.dialling == Some(id)) {
@@ -150,7 +184,9 @@ impl Driver {
     /// Whether bootstrap nodes are still being met: a picture of the network taken now might show only the first of two
     /// that have not met each other yet.
     pub(in crate::driver) fn is_settling(&self, now: Instant) -> bool {
-        let is_new = |node: &NodeId| self.book.get(node).is_some_and(|e| e.is_connected() && !e.is_identified());
+        // Without a DHT, who has not said hello yet is not known to be a farmer.
+        let has_spoken = |entry: &Entry| if self.dht { entry.is_identified() } else { entry.has_greeted() };
+        let is_new = |node: &NodeId| self.book.get(node).is_some_and(|e| e.is_connected() && !has_spoken(e));
         let comes = |seed: &Seed| seed.dialling.is_some() || seed.node.as_ref().is_some_and(is_new);
         now < self.dials.seeds.started() + SETTLING_MAX && self.dials.seeds.bootstrap.iter().any(comes)
     }
@@ -168,12 +204,25 @@ impl Driver {
 
     /// A node that was met leaves this one outside. When it was the last way in, the questions of a client end here.
     pub(in crate::driver) fn turned_away(&mut self, node: NodeId, why: NetworkError) {
+        self.judge_seed(node, Some(&why));
         let alone = !self.knows_servers();
         if alone {
             self.dials.outside = Some(why);
         }
         self.dials.seeds.on_foreign(node, alone);
         self.give_up_if_refused();
+    }
+
+    /// Keeps what a node is that was met at a bootstrap address, for the operator.
+    pub(in crate::driver) fn judge_seed(&mut self, node: NodeId, why: Option<&NetworkError>) {
+        let stray = why.map(|why| match why {
+            NetworkError::Incompatible { reason, .. } => reason.to_string(),
+            why => why.to_string(),
+        });
+        if self.dials.seeds.judge(node, stray.as_deref()) {
+            let strays = self.dials.seeds.strays();
+            *self.shared.strays.write().unwrap_or_else(PoisonError::into_inner) = strays;
+        }
     }
 
     fn give_up_if_refused(&mut self) {
@@ -193,9 +242,10 @@ impl Driver {
         seeds.wait = if alone { (seeds.wait * 2).min(RETRY_MAX) } else { RETRY_MIN };
         seeds.next = now + wait;
         self.dial_bootstrap();
-        if alone {
+        if alone || !self.dht {
             self.dial_remembered(now);
-        } else {
+        }
+        if !alone {
             self.refresh_table();
         }
     }
@@ -243,5 +293,29 @@ impl Driver {
                 self.dial(node);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dsn_core::identity::Identity;
+
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_address_of_another_network_is_news_once_for_each_cause() {
+        let bootstrap = vec!["/ip4/192.0.2.1/tcp/1".to_owned(), "/ip4/192.0.2.2/tcp/1".to_owned()];
+        let options = NetOptions::new(Identity::from_seed([1; 32]), "main".parse().unwrap());
+        let mut seeds = Seeds::new(&NetOptions { bootstrap, ..options }).unwrap();
+        let (stranger, other) = (NodeId([2; 32]), NodeId([3; 32]));
+        seeds.bootstrap[0].node = Some(stranger);
+        assert!(seeds.judge(stranger, Some("it belongs to network den")));
+        assert!(!seeds.judge(stranger, Some("it belongs to network den")), "said already");
+        assert!(!seeds.judge(other, Some("it belongs to network den")), "met elsewhere");
+        let stray = Stray { address: "/ip4/192.0.2.1/tcp/1".into(), reason: "it belongs to network den".into() };
+        assert_eq!(seeds.strays(), [stray]);
+        assert!(seeds.judge(stranger, Some("it speaks another protocol than this node")));
+        assert!(seeds.judge(stranger, None) && seeds.strays().is_empty(), "it has changed its network");
+        assert!(!seeds.judge(stranger, None));
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use dsn_core::{
     limits::BODIES_MAX_BYTES,
+    membership::Allowance,
     node_id::NodeId,
     ports::Handler,
     rpc::{
@@ -52,7 +53,7 @@ impl Served {
 impl Means {
     /// Handles one request; an answer that carries pieces waits for its share of the budget first. Dropping the future
     /// gives the request up.
-    pub(crate) async fn serve(&self, from: NodeId, request: Request) -> Served {
+    pub(crate) async fn serve(&self, from: NodeId, allowance: Option<Allowance>, request: Request) -> Served {
         let mut room = None;
         if let Some(bytes) = answer_max_bytes(&request) {
             match timeout(self.patience, Arc::clone(&self.answers).acquire_many_owned(permits(bytes))).await {
@@ -65,7 +66,10 @@ impl Means {
         {
             return Served::busy();
         }
-        let response = self.handler.handle(from, request).await;
+        let response = match allowance {
+            None => self.handler.handle(from, request).await,
+            Some(allowance) => self.handler.handle_within(from, allowance, request).await,
+        };
         let broke_rule = matches!(response, Response::Refused(Refusal::Malformed));
         let frame = Frame::from(&response);
         if let Some(room) = &mut room {
