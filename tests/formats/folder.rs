@@ -22,7 +22,7 @@ fn chunk(byte: u8) -> ChunkId {
 }
 
 fn packed(pack: u8, offset: u32, len: u32) -> Place {
-    Place::Packed { pack: Pack { chunk: chunk(pack), len: 100_000 }, offset, len }
+    Place::Packed { pack: Pack { chunk: chunk(pack), len: 100_000, key: None }, offset, len }
 }
 
 fn entries() -> Vec<Entry> {
@@ -30,7 +30,7 @@ fn entries() -> Vec<Entry> {
     let file = |executable, place| What::File { executable, place };
     vec![
         entry(b"a", What::Folder),
-        entry(b"a/alone", file(false, Place::Alone { cid: Cid(chunk(1)), len: 65_537 })),
+        entry(b"a/alone", file(false, Place::Alone { cid: Cid(chunk(1)), len: 65_537, key: None })),
         entry(b"a/run", file(true, packed(2, 0, 65_536))),
         entry(b"a/\xff\n", file(false, packed(2, 65_536, 1))),
         entry(b"a.link", What::Link(Bytes::from_static(b"../elsewhere"))),
@@ -41,11 +41,11 @@ fn entries() -> Vec<Entry> {
 
 pub(crate) fn vectors() -> Vec<Vector> {
     let manifest = |bytes| Manifest::decode(&bytes).expect(VALID).encode();
-    let leaf = |bytes| FolderNode::decode(0, &bytes).expect(VALID).encode();
+    let leaf = |bytes| FolderNode::decode(0, Secrecy::Public, &bytes).expect(VALID).encode();
     let top = FolderNode::Leaf(Leaf { entries: entries() });
     let total_len = entries().iter().map(Entry::len).sum();
     let of = |name, bytes, again| Vector { name, bytes, again };
-    let child = |name: &[u8], byte| Child { first: path(name), chunk: chunk(byte), len: 1000 };
+    let child = |name: &[u8], byte| Child { first: path(name), chunk: chunk(byte), len: 1000, key: None };
     let inner = FolderNode::Inner(Inner { children: vec![child(b"a", 4), child(b"m/n", 5)] });
     vec![
         of("folder-leaf", top.encode(), leaf),
@@ -63,7 +63,7 @@ pub(crate) fn cuts() -> String {
     fn store(builder: &mut FolderBuilder, nodes: Vec<PlacedNode>, lines: &mut Vec<String>) {
         for node in nodes {
             lines.push(format!("node {} bytes {}", node.bytes.len(), Hash::of(&node.bytes)));
-            let above = builder.placed(&node, Placed(ChunkId(Hash::of(&node.bytes))));
+            let above = builder.placed(&node, Placed(ChunkId(Hash::of(&node.bytes)), None));
             store(builder, above, lines);
         }
     }

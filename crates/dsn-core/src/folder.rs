@@ -16,11 +16,11 @@ use bytes::Bytes;
 
 pub use self::{
     builder::{Built, FolderBuilder, Placed, PlacedNode},
-    node::{Child, Folder, FolderNode, Inner, Leaf},
+    node::{Child, Folder, FolderNode, Inner, Leaf, Secrecy},
     pack::Packing,
     path::{EntryPath, PathError},
 };
-use crate::{cid::Cid, hash::ChunkId, limits::INLINE_MAX_BYTES};
+use crate::{cid::Cid, hash::ChunkId, limits::INLINE_MAX_BYTES, seal::Key};
 
 /// A file, a folder or a link of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum What {
 }
 
 /// Where the bytes of a file are. Its length decides which of these it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// It has none.
     Nowhere,
@@ -67,16 +67,20 @@ pub enum Place {
         cid: Cid,
         /// Bytes of the file.
         len: u64,
+        /// What opens it, when it is sealed.
+        key: Option<Key>,
     },
 }
 
 /// A chunk that small files share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
     /// The chunk.
     pub chunk: ChunkId,
-    /// Its bytes.
+    /// Its bytes, before it was sealed.
     pub len: u32,
+    /// What opens it, when it is sealed.
+    pub key: Option<Key>,
 }
 
 impl Place {

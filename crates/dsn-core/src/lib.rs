@@ -35,6 +35,8 @@ pub mod record;
 pub mod redundancy;
 pub mod repair;
 pub mod rpc;
+pub mod seal;
+pub mod sealed;
 pub mod signed;
 #[cfg(test)]
 mod testing;

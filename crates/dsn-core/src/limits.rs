@@ -32,6 +32,18 @@ pub const MANIFEST_MAX_BYTES: usize = 68 * 1024;
 /// Highest level of a chunk list: level 1 covers 2,175 x 8 TiB, more than any disk.
 pub const LIST_MAX_LEVEL: u32 = 1;
 
+/// Bytes of plaintext in one frame of a sealed chunk: with its tag it has 64 KiB.
+pub const SEALED_FRAME_BYTES: usize = 65_520;
+
+/// Bytes that sealing adds to a frame.
+pub const SEAL_TAG_BYTES: usize = 16;
+
+/// Bytes of plaintext in a full sealed chunk.
+pub const SEALED_CHUNK_BYTES: usize = CHUNK_MAX_BYTES / (SEALED_FRAME_BYTES + SEAL_TAG_BYTES) * SEALED_FRAME_BYTES;
+
+/// Bytes of names and sealed body together that stay in the manifest.
+pub const SEALED_INLINE_MAX_BYTES: usize = 65 * 1024;
+
 /// Bytes of the path of an entry of a folder; no system takes longer ones.
 pub const PATH_MAX_BYTES: usize = 4096;
 

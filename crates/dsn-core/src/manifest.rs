@@ -1,6 +1,7 @@
-//! What a root chunk decodes to: the file's bytes themselves, the list of its chunks, or the entries of a folder. The encoding is canonical and so
+//! What a root chunk decodes to: the file's bytes themselves, the list of its chunks, the entries of a folder, or any of
+//! these sealed. The encoding is canonical and so
 //! is the choice of form, so that the same bytes give the same CID anywhere. A single file's name, times and mode are in
-//! no manifest. Sealed files (field 5) have their number kept, so that a plain file's manifest never changes when they come.
+//! no manifest.
 
 use bytes::Bytes;
 use dsn_proto as proto;
@@ -9,9 +10,10 @@ use thiserror::Error;
 
 use crate::{
     chunk::chunk_count,
-    folder::Folder,
+    folder::{Folder, Secrecy},
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES, LIST_MAX_LEVEL, MANIFEST_MAX_BYTES},
+    sealed::Sealed,
     wire::{WireError, check, check_version, decode_canonical},
 };
 
@@ -27,6 +29,8 @@ pub enum Manifest {
     List(ChunkList),
     /// A folder.
     Folder(Folder),
+    /// What only a key opens.
+    Sealed(Sealed),
 }
 
 /// Names chunks whose content, joined, is the file (level 0) or the ids of the level below (level 1).
@@ -129,6 +133,9 @@ impl Manifest {
             Self::Folder(folder) => {
                 proto::Manifest { version: 1, body: Some(proto::manifest::Body::Folder(folder.to_message())) }
             }
+            Self::Sealed(sealed) => {
+                proto::Manifest { version: 1, body: Some(proto::manifest::Body::Sealed(sealed.to_message())) }
+            }
         };
         message.encode_to_vec().into()
     }
@@ -152,10 +159,11 @@ impl Manifest {
                 Ok(Self::List(list))
             }
             proto::manifest::Body::Folder(folder) => {
-                let manifest = Self::Folder(Folder::from_message(folder)?);
+                let manifest = Self::Folder(Folder::from_message(Secrecy::Public, folder)?);
                 // What a leaf says can be said in several ways; one of them is ours.
                 if manifest.encode() == *encoded { Ok(manifest) } else { Err(WireError::NotCanonical.into()) }
             }
+            proto::manifest::Body::Sealed(sealed) => Ok(Self::Sealed(Sealed::from_message(sealed)?)),
         }
     }
 
@@ -165,6 +173,7 @@ impl Manifest {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::List(list) => list.total_len,
             Self::Folder(folder) => folder.total_len,
+            Self::Sealed(sealed) => sealed.total_len,
         }
     }
 }

@@ -14,12 +14,12 @@ pub struct Descriptor {
     #[prost(bytes = "bytes", tag = "5")]
     pub piece_hashes: ::prost::bytes::Bytes,
 }
-/// What a root chunk decodes to. Field 5 is kept for sealed files.
+/// What a root chunk decodes to.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Manifest {
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    #[prost(oneof = "manifest::Body", tags = "2, 3, 4")]
+    #[prost(oneof = "manifest::Body", tags = "2, 3, 4, 5")]
     pub body: ::core::option::Option<manifest::Body>,
 }
 /// Nested message and enum types in `Manifest`.
@@ -31,6 +31,57 @@ pub mod manifest {
         #[prost(message, tag = "3")]
         List(super::ChunkList),
         #[prost(message, tag = "4")]
+        Folder(super::Folder),
+        #[prost(message, tag = "5")]
+        Sealed(super::Sealed),
+    }
+}
+/// A file or folder that only a key opens. What is here suffices to find, audit and repair its chunks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sealed {
+    /// bytes of the file, or of all files
+    #[prost(uint64, tag = "1")]
+    pub total_len: u64,
+    /// to the key
+    #[prost(bytes = "bytes", tag = "2")]
+    pub commitment: ::prost::bytes::Bytes,
+    /// how many refs name
+    #[prost(uint64, tag = "3")]
+    pub chunks: u64,
+    /// 33 bytes each: code, chunk id
+    #[prost(bytes = "bytes", tag = "4")]
+    pub refs: ::prost::bytes::Bytes,
+    /// or, when they are many, the ids of the chunks that hold them
+    #[prost(bytes = "bytes", tag = "5")]
+    pub refs_in: ::prost::bytes::Bytes,
+    /// bytes of the sealed body
+    #[prost(uint64, tag = "6")]
+    pub body_len: u64,
+    /// it
+    #[prost(bytes = "bytes", tag = "7")]
+    pub body: ::prost::bytes::Bytes,
+    /// or, when it is long, the ids of the chunks that hold it
+    #[prost(bytes = "bytes", tag = "8")]
+    pub body_in: ::prost::bytes::Bytes,
+}
+/// What a sealed body opens to.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SealedBody {
+    #[prost(oneof = "sealed_body::Content", tags = "1, 2, 3")]
+    pub content: ::core::option::Option<sealed_body::Content>,
+}
+/// Nested message and enum types in `SealedBody`.
+pub mod sealed_body {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Content {
+        /// a short file
+        #[prost(bytes, tag = "1")]
+        Inline(::prost::bytes::Bytes),
+        /// 32 bytes for each chunk of a file
+        #[prost(bytes, tag = "2")]
+        Keys(::prost::bytes::Bytes),
+        /// with keys
+        #[prost(message, tag = "3")]
         Folder(super::Folder),
     }
 }
@@ -77,6 +128,9 @@ pub struct FolderPack {
     pub id: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "2")]
     pub len: u32,
+    /// when it is sealed
+    #[prost(bytes = "bytes", tag = "3")]
+    pub key: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FolderEntry {
@@ -103,6 +157,9 @@ pub struct FolderEntry {
     /// what a link says
     #[prost(bytes = "bytes", tag = "8")]
     pub target: ::prost::bytes::Bytes,
+    /// of a sealed file
+    #[prost(bytes = "bytes", tag = "9")]
+    pub key: ::prost::bytes::Bytes,
 }
 /// Nodes of the level below that follow each other.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -119,6 +176,9 @@ pub struct FolderChild {
     pub id: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "3")]
     pub len: u32,
+    /// when it is sealed
+    #[prost(bytes = "bytes", tag = "4")]
+    pub key: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChunkList {

@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 
-use super::{Child, Entry, EntryPath, Folder, FolderNode, Inner, Leaf, Lineage, Place, What};
+use super::{Child, Entry, EntryPath, Folder, FolderNode, Inner, Leaf, Lineage, Pack, Place, What};
 use crate::{
     hash::{ChunkId, Hash},
     limits::{FOLDER_MAX_LEVEL, FOLDER_NODE_MAX_BYTES, FOLDER_PATHS_FACTOR, INLINE_MAX_BYTES, PATH_MAX_BYTES},
+    seal::Key,
 };
 
 /// Entries of a leaf on average: some 200 KiB of photographs' names.
@@ -14,6 +15,9 @@ const MEAN_ENTRIES: u64 = 4096;
 
 /// Children of an inner node on average.
 const MEAN_CHILDREN: u64 = 512;
+
+/// A key with its field.
+const KEY_BYTES: usize = 34;
 
 /// More than the fields of any entry or child take beside paths, links and ids.
 const FIELDS_BYTES: usize = 32;
@@ -27,9 +31,9 @@ pub struct PlacedNode {
     pub bytes: Bytes,
 }
 
-/// A node's chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed(pub ChunkId);
+/// A node's chunk, with what opens it when it is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed(pub ChunkId, pub Option<Key>);
 
 /// What a builder wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +128,14 @@ fn ends_node(path: &EntryPath, mean: u64) -> bool {
     u64::from_be_bytes(*hash.first_chunk().expect("32 bytes")) < u64::MAX / mean
 }
 
+/// The pack that a file is in.
+fn pack_of(entry: &Entry) -> Option<&Pack> {
+    match &entry.what {
+        What::File { place: Place::Packed { pack, .. }, .. } => Some(pack),
+        _ => None,
+    }
+}
+
 impl Item for Entry {
     const MEAN: u64 = MEAN_ENTRIES;
 
@@ -135,14 +147,13 @@ impl Item for Entry {
         let whole = self.path.as_bytes().len();
         // The whole path weighs too, since a reader has all of them in memory.
         let path = whole - last.map_or(0, |last| self.path.same_as(&last.path)) + whole / FOLDER_PATHS_FACTOR;
-        let pack = |entry: &Self| match entry.what {
-            What::File { place: Place::Packed { pack, .. }, .. } => Some(pack),
-            _ => None,
-        };
+        let of_key = |key: &Option<Key>| key.as_ref().map_or(0, |_| KEY_BYTES);
         let beside = match &self.what {
             What::Link(target) => target.len(),
-            What::File { place: Place::Alone { .. }, .. } => 32,
-            _ if pack(self).is_some() && pack(self) != last.and_then(pack) => 32 + FIELDS_BYTES,
+            What::File { place: Place::Alone { key, .. }, .. } => 32 + of_key(key),
+            What::File { place: Place::Packed { pack: of, .. }, .. } if Some(of) != last.and_then(pack_of) => {
+                32 + FIELDS_BYTES + of_key(&of.key)
+            }
             _ => 0,
         };
         FIELDS_BYTES + path + beside
@@ -157,7 +168,8 @@ impl Item for Child {
     }
 
     fn cost(&self, _last: Option<&Self>) -> usize {
-        FIELDS_BYTES + 32 + self.first.as_bytes().len()
+        let key = self.key.as_ref().map_or(0, |_| KEY_BYTES);
+        FIELDS_BYTES + 32 + self.first.as_bytes().len() + key
     }
 }
 
@@ -177,14 +189,14 @@ impl FolderBuilder {
     ///
     /// # Panics
     /// When there are more entries than any disk has.
-    pub fn placed(&mut self, node: &PlacedNode, Placed(chunk): Placed) -> Vec<PlacedNode> {
+    pub fn placed(&mut self, node: &PlacedNode, Placed(chunk, key): Placed) -> Vec<PlacedNode> {
         assert!(node.level < FOLDER_MAX_LEVEL, "entries for all levels");
         let level = node.level as usize;
         if self.inner.len() <= level {
             self.inner.resize_with(level + 1, Level::default);
         }
         let len = u32::try_from(node.bytes.len()).expect("a node is bounded");
-        let full = self.inner[level].push(Child { first: node.first.clone(), chunk, len });
+        let full = self.inner[level].push(Child { first: node.first.clone(), chunk, len, key });
         full.into_iter().map(|children| inner(node.level + 1, children)).collect()
     }
 

@@ -10,6 +10,7 @@ use crate::{
     cid::Cid,
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, FOLDER_MAX_LEVEL, FOLDER_NODE_MAX_BYTES, FOLDER_PATHS_FACTOR, LINK_MAX_BYTES},
+    seal::Key,
     wire::{WireError, check, decode_bounded},
 };
 
@@ -56,8 +57,33 @@ pub struct Child {
     pub first: EntryPath,
     /// Its chunk.
     pub chunk: ChunkId,
-    /// Bytes of that.
+    /// Bytes of the node.
     pub len: u32,
+    /// What opens it, when it is sealed.
+    pub key: Option<Key>,
+}
+
+/// Whether what a node names is sealed: then each has its key, else none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Whoever has the CID can read it.
+    Public,
+    /// Only who has the key can.
+    Sealed,
+}
+
+impl Secrecy {
+    /// A key as a message has it.
+    fn key(self, bytes: &Bytes) -> Result<Option<Key>, WireError> {
+        match self {
+            Self::Public => check(bytes.is_empty(), "key").map(|()| None),
+            Self::Sealed => Key::from_slice(bytes).map(Some).ok_or(WireError::Field { field: "key" }),
+        }
+    }
+}
+
+fn bytes_of(key: Option<&Key>) -> Bytes {
+    key.map(|key| Bytes::copy_from_slice(key.as_bytes())).unwrap_or_default()
 }
 
 const FOLDER: u32 = 1;
@@ -78,11 +104,11 @@ impl FolderNode {
     ///
     /// # Errors
     /// When a byte is not as our encoder would have written it.
-    pub fn decode(level: u32, encoded: &Bytes) -> Result<Self, WireError> {
+    pub fn decode(level: u32, secrecy: Secrecy, encoded: &Bytes) -> Result<Self, WireError> {
         let node = if level == 0 {
-            Self::Leaf(Leaf::from_message(decode_bounded(encoded, FOLDER_NODE_MAX_BYTES)?)?)
+            Self::Leaf(Leaf::from_message(secrecy, decode_bounded(encoded, FOLDER_NODE_MAX_BYTES)?)?)
         } else {
-            Self::Inner(Inner::from_message(decode_bounded(encoded, FOLDER_NODE_MAX_BYTES)?)?)
+            Self::Inner(Inner::from_message(secrecy, decode_bounded(encoded, FOLDER_NODE_MAX_BYTES)?)?)
         };
         // All choices of the encoding follow from the entries, so this finds any other one.
         if node.encode() == *encoded { Ok(node) } else { Err(WireError::NotCanonical) }
@@ -99,18 +125,20 @@ impl Folder {
         proto::Folder { level, entries, total_len, node: Some(node) }
     }
 
-    pub(crate) fn from_message(message: proto::Folder) -> Result<Self, WireError> {
+    pub(crate) fn from_message(secrecy: Secrecy, message: proto::Folder) -> Result<Self, WireError> {
         let proto::Folder { level, entries, total_len, node } = message;
         check(level <= FOLDER_MAX_LEVEL, "level")?;
         let top = match node {
             Some(proto::folder::Node::Leaf(leaf)) if level == 0 => {
-                let leaf = Leaf::from_message(leaf)?;
+                let leaf = Leaf::from_message(secrecy, leaf)?;
                 check(entries == leaf.entries.len() as u64, "entries")?;
                 let sum = leaf.entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.len()));
                 check(sum == Some(total_len), "total_len")?;
                 FolderNode::Leaf(leaf)
             }
-            Some(proto::folder::Node::Inner(inner)) if level > 0 => FolderNode::Inner(Inner::from_message(inner)?),
+            Some(proto::folder::Node::Inner(inner)) if level > 0 => {
+                FolderNode::Inner(Inner::from_message(secrecy, inner)?)
+            }
             _ => return Err(WireError::Field { field: "node" }),
         };
         Ok(Self { entries, total_len, level, top })
@@ -133,7 +161,10 @@ impl Leaf {
                     message.len = place.len();
                     match place {
                         Place::Nowhere => {}
-                        Place::Alone { cid, .. } => message.root = Bytes::copy_from_slice(cid.0.as_bytes()),
+                        Place::Alone { cid, key, .. } => {
+                            message.root = Bytes::copy_from_slice(cid.0.as_bytes());
+                            message.key = bytes_of(key.as_ref());
+                        }
                         Place::Packed { pack, offset, .. } => {
                             (message.pack, message.offset) = (nth_pack(&mut leaf.packs, pack), *offset);
                         }
@@ -146,8 +177,9 @@ impl Leaf {
         leaf
     }
 
-    fn from_message(leaf: proto::FolderLeaf) -> Result<Self, WireError> {
-        let packs: Vec<Pack> = leaf.packs.into_iter().map(pack).collect::<Result<_, _>>()?;
+    fn from_message(secrecy: Secrecy, leaf: proto::FolderLeaf) -> Result<Self, WireError> {
+        let packs = leaf.packs.into_iter().map(|message| pack(secrecy, &message));
+        let packs: Vec<Pack> = packs.collect::<Result<_, _>>()?;
         let mut entries: Vec<Entry> = Vec::with_capacity(leaf.entries.len());
         let mut paths = 0;
         for message in leaf.entries {
@@ -164,7 +196,7 @@ impl Leaf {
                     What::Link(message.target)
                 }
                 kind @ (FILE | EXECUTABLE) => {
-                    let place = place(&message, &packs)?;
+                    let place = place(secrecy, &message, &packs)?;
                     check(place.is_valid(), "len")?;
                     What::File { executable: kind == EXECUTABLE, place }
                 }
@@ -181,7 +213,8 @@ impl Leaf {
 fn nth_pack(packs: &mut Vec<proto::FolderPack>, pack: &Pack) -> u32 {
     let known = packs.iter().rposition(|known| known.id[..] == pack.chunk.as_bytes()[..] && known.len == pack.len);
     short(known.unwrap_or_else(|| {
-        packs.push(proto::FolderPack { id: Bytes::copy_from_slice(pack.chunk.as_bytes()), len: pack.len });
+        let (id, key) = (Bytes::copy_from_slice(pack.chunk.as_bytes()), bytes_of(pack.key.as_ref()));
+        packs.push(proto::FolderPack { id, len: pack.len, key });
         packs.len() - 1
     }))
 }
@@ -192,22 +225,22 @@ fn path(message: &proto::FolderEntry, last: Option<&EntryPath>) -> Result<EntryP
     EntryPath::new([same, &message.rest].concat()).map_err(|_| WireError::Field { field: "rest" })
 }
 
-fn pack(message: proto::FolderPack) -> Result<Pack, WireError> {
+fn pack(secrecy: Secrecy, message: &proto::FolderPack) -> Result<Pack, WireError> {
     let chunk = ChunkId::from_slice(&message.id).ok_or(WireError::Field { field: "id" })?;
     check((1..=CHUNK_MAX_BYTES).contains(&(message.len as usize)), "len")?;
-    Ok(Pack { chunk, len: message.len })
+    Ok(Pack { chunk, len: message.len, key: secrecy.key(&message.key)? })
 }
 
-fn place(message: &proto::FolderEntry, packs: &[Pack]) -> Result<Place, WireError> {
+fn place(secrecy: Secrecy, message: &proto::FolderEntry, packs: &[Pack]) -> Result<Place, WireError> {
     if let Some(root) = ChunkId::from_slice(&message.root) {
-        return Ok(Place::Alone { cid: Cid(root), len: message.len });
+        return Ok(Place::Alone { cid: Cid(root), len: message.len, key: secrecy.key(&message.key)? });
     }
     if message.len == 0 {
         return Ok(Place::Nowhere);
     }
     let pack = packs.get(message.pack as usize).ok_or(WireError::Field { field: "pack" })?;
     let len = u32::try_from(message.len).map_err(|_| WireError::Field { field: "len" })?;
-    Ok(Place::Packed { pack: *pack, offset: message.offset, len })
+    Ok(Place::Packed { pack: pack.clone(), offset: message.offset, len })
 }
 
 impl Inner {
@@ -216,16 +249,17 @@ impl Inner {
             first: Bytes::copy_from_slice(child.first.as_bytes()),
             id: Bytes::copy_from_slice(child.chunk.as_bytes()),
             len: child.len,
+            key: bytes_of(child.key.as_ref()),
         };
         proto::FolderInner { children: self.children.iter().map(child).collect() }
     }
 
-    fn from_message(inner: proto::FolderInner) -> Result<Self, WireError> {
+    fn from_message(secrecy: Secrecy, inner: proto::FolderInner) -> Result<Self, WireError> {
         let child = |message: proto::FolderChild| {
             let first = EntryPath::new(message.first).map_err(|_| WireError::Field { field: "first" })?;
             let chunk = ChunkId::from_slice(&message.id).ok_or(WireError::Field { field: "id" })?;
             check((1..=FOLDER_NODE_MAX_BYTES).contains(&(message.len as usize)), "len")?;
-            Ok(Child { first, chunk, len: message.len })
+            Ok(Child { first, chunk, len: message.len, key: secrecy.key(&message.key)? })
         };
         let children: Vec<Child> = inner.children.into_iter().map(child).collect::<Result<_, WireError>>()?;
         check(!children.is_empty() && children.is_sorted_by(|a, b| a.first < b.first), "children")?;

@@ -23,7 +23,7 @@ fn entry(text: &str, what: What) -> Entry {
 }
 
 fn packed(pack: u64, offset: u32, len: u32) -> What {
-    let pack = Pack { chunk: chunk(pack), len: 1_000_000 };
+    let pack = Pack { chunk: chunk(pack), len: 1_000_000, key: None };
     What::File { executable: false, place: Place::Packed { pack, offset, len } }
 }
 
@@ -33,7 +33,7 @@ fn build(entries: &[Entry]) -> (Folder, BTreeMap<ChunkId, Bytes>) {
         for node in nodes {
             let chunk = ChunkId(Hash::of(&node.bytes));
             stored.insert(chunk, node.bytes.clone());
-            let above = builder.placed(&node, Placed(chunk));
+            let above = builder.placed(&node, Placed(chunk, None));
             store(builder, above, stored);
         }
     }
@@ -60,7 +60,8 @@ fn read(level: u32, node: &FolderNode, stored: &BTreeMap<ChunkId, Bytes>) -> Vec
             .flat_map(|child| {
                 let bytes = &stored[&child.chunk];
                 assert!(bytes.len() == child.len as usize && bytes.len() <= FOLDER_NODE_MAX_BYTES);
-                let entries = read(level - 1, &FolderNode::decode(level - 1, bytes).expect("our own"), stored);
+                let entries =
+                    read(level - 1, &FolderNode::decode(level - 1, Secrecy::Public, bytes).expect("our own"), stored);
                 assert_eq!(entries[0].path, child.first);
                 entries
             })
@@ -203,7 +204,7 @@ fn paths_that_unfold_to_more_than_memory_are_refused() {
     }));
     let bytes: Bytes = proto::FolderLeaf { packs: vec![], entries }.encode_to_vec().into();
     assert!(bytes.len() < FOLDER_NODE_MAX_BYTES);
-    assert!(FolderNode::decode(0, &bytes).is_err());
+    assert!(FolderNode::decode(0, Secrecy::Public, &bytes).is_err());
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn what() -> impl Strategy<Value = What> {
         }),
         (any::<bool>(), 65_537u64..1 << 50, any::<u64>()).prop_map(|(executable, len, seed)| What::File {
             executable,
-            place: Place::Alone { cid: Cid(chunk(seed)), len },
+            place: Place::Alone { cid: Cid(chunk(seed)), len, key: None },
         }),
         any::<bool>().prop_map(|executable| What::File { executable, place: Place::Nowhere }),
     ]
@@ -289,7 +290,7 @@ proptest! {
     #[test]
     fn arbitrary_nodes_never_panic(bytes in vec(any::<u8>(), 0..300), level in 0u32..3) {
         let bytes = Bytes::from(bytes);
-        if let Ok(node) = FolderNode::decode(level, &bytes) {
+        if let Ok(node) = FolderNode::decode(level, Secrecy::Public, &bytes) {
             prop_assert_eq!(node.encode(), bytes);
         }
     }
