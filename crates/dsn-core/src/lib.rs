@@ -35,6 +35,7 @@ pub mod redundancy;
 pub mod repair;
 pub mod rpc;
 pub mod signed;
+pub mod slice;
 #[cfg(test)]
 mod testing;
 pub mod twins;
