@@ -145,6 +145,12 @@ pub enum GetError {
         /// The chunk.
         chunk: ChunkId,
     },
+    /// A range of the file was wanted that it has not.
+    #[error("the range reaches beyond the end of the file, which has {total} bytes")]
+    BeyondEnd {
+        /// Bytes of the file.
+        total: u64,
+    },
     /// The result cannot be written.
     #[error("cannot write the file")]
     Output(#[source] OutputError),

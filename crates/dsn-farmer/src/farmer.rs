@@ -201,6 +201,7 @@ impl Handler for Farmer {
             Request::Offer(offer) => self.offer(from, offer).await,
             Request::Store(parts) => self.store(from, parts).await,
             Request::Fetch(wants) => self.fetch(&wants).await,
+            Request::Slices(wants) => self.slices(&wants).await,
             Request::Holds(chunks) => self.holds(&chunks).await,
             Request::Commit(commit) => self.commit(from, commit).await,
             Request::Audit(items) => self.prove(&items).await,

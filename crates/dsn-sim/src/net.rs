@@ -19,7 +19,7 @@ use dsn_core::{
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
     rpc::{
         Audited, FarmerInfo, OfferAnswer, Refusal, Request, Response,
-        frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, store_request},
+        frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, sliced_response, store_request},
         kind,
     },
 };
@@ -246,6 +246,20 @@ impl SimNet {
                 inner.faults.count(Fault::Lied(Lie::Drops));
                 Response::Fetched(Vec::new())
             }
+            (Some(Lie::WrongBytes), Response::Sliced(slices)) if slices.iter().any(Option::is_some) => {
+                inner.faults.count(Fault::Lied(Lie::WrongBytes));
+                let place = inner.rng.random_range(0..slices.iter().flatten().map(Bytes::len).min().unwrap_or(1));
+                let twist = |slice: Bytes| {
+                    let mut bytes = BytesMut::from(&slice[..]);
+                    bytes[place] ^= 1;
+                    bytes.freeze()
+                };
+                Response::Sliced(slices.into_iter().map(|slice| slice.map(twist)).collect())
+            }
+            (Some(Lie::Drops), Response::Sliced(slices)) if slices.iter().any(Option::is_some) => {
+                inner.faults.count(Fault::Lied(Lie::Drops));
+                Response::Sliced(vec![None; slices.len()])
+            }
             (Some(Lie::WrongBytes), Response::Audited(mut audited)) if audited.slices.iter().any(Option::is_some) => {
                 inner.faults.count(Fault::Lied(Lie::WrongBytes));
                 for slice in audited.slices.iter_mut().flatten() {
@@ -327,6 +341,7 @@ fn back_through_the_wire(frame: &Frame) -> Option<Response> {
     match ResponseHead::decode(&frame.header).ok()? {
         ResponseHead::Complete(response) => Some(response),
         ResponseHead::Fetched(headers) => Some(fetched_response(&headers, Bytes::from(frame.bodies.concat()))),
+        ResponseHead::Sliced(lens) => Some(sliced_response(&lens, Bytes::from(frame.bodies.concat()))),
     }
 }
 
@@ -359,6 +374,10 @@ impl SimPort {
         if slow > Duration::ZERO {
             self.net.count(Fault::SlowDisk);
             sleep(slow).await;
+        }
+        if lie == Some(Lie::NoSlices) && matches!(request, Request::Slices(_)) {
+            self.net.count(Fault::Lied(Lie::NoSlices));
+            return Err(NetworkError::ConnectionLost { node: to });
         }
         let response = match through_the_wire(&frame, &*handler) {
             Some(Ok(request)) => handler.handle(self.id, request).await,

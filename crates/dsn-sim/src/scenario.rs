@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::{
     checks::{chunks_of, overpromised, unwritten_receipts},
-    crooked::put_crooked,
+    crooked::{Crook, put_crooked},
     fault::{FaultCounts, Lie},
     net::Link,
     violation::Violation,
@@ -155,7 +155,7 @@ impl Story {
         let mut bytes = vec![0; self.rng.random_range(100_000..200_000)];
         self.rng.fill(&mut bytes[..]);
         let bytes = Bytes::from(bytes);
-        put_crooked(&self.world, &bytes).await.map(|cid| (cid, bytes))
+        put_crooked(&self.world, &bytes, Crook::All).await.map(|cid| (cid, bytes))
     }
 
     /// Such a file may be lost, but it never reads as something else.
