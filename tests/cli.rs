@@ -20,6 +20,8 @@ mod identity;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;
+#[path = "cli/ranges.rs"]
+mod ranges;
 #[path = "cli/read_only.rs"]
 mod read_only;
 #[path = "cli/remember.rs"]

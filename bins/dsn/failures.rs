@@ -126,6 +126,7 @@ pub(crate) fn get(error: &GetError) -> Failure {
         GetError::Manifest(_) | GetError::Decode(_) | GetError::WrongChunk { .. } => {
             of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")
         }
+        GetError::BeyondEnd { .. } => of(Exit::Usage),
         GetError::Output(output) => self::output(output),
         GetError::Stalled { .. } => of(Exit::NotEnough).hint("try again; what was fetched is kept"),
         GetError::Network(error) => network(error),

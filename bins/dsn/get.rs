@@ -1,6 +1,7 @@
-//! `dsn get` and `dsn cat`: brings a file back, into a file or a pipe. A failed get never leaves a file that looks
+//! `dsn get` and `dsn cat`: brings a file back, or a part of it, into a file or a pipe. A failed get never leaves a file that looks
 //! complete.
 
+mod range;
 mod sink;
 
 use std::{path::PathBuf, time::Instant};
@@ -10,7 +11,13 @@ use dsn_client::{GetReport, output::OutputError};
 use dsn_core::cid::Cid;
 use serde::Serialize;
 
+use self::range::Part;
 use crate::{args::Get, context::Context, interrupt::Interrupts, meter::GetMeter, session::Session};
+
+const RESUME: &str = "run the same command again: what was fetched is kept";
+
+/// Of a part of a file nothing is kept.
+const AGAIN: &str = "run the same command again";
 
 #[derive(Serialize)]
 struct GetJson {
@@ -33,20 +40,27 @@ pub(crate) fn parse_cid(text: &str) -> Result<Cid, Failure> {
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let cid = parse_cid(&args.cid)?;
-    let path = args.output.clone().unwrap_or_else(|| cid.to_string().into());
+    let wanted = Part::of(&args.range)?;
+    let name = || wanted.map_or_else(|| cid.to_string(), |part| part.name(&cid));
+    let path = args.output.clone().unwrap_or_else(|| name().into());
     let piped = sink::is_pipe(&path);
     let (mut output, part) = sink::open(&path, args.force)?;
+    let is_new = part.as_deref().is_some_and(|part| !part.exists());
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = GetMeter::new(context.json || (piped && stdout_is_terminal()));
     let get = async {
-        session
-            .client
-            .get(cid, &mut *output, &meter)
-            .await
-            .map_err(|error| sink::failure(&error, part.as_deref(), args))
+        let done = match wanted {
+            Some(Part { offset, length }) => session.client.get_range(cid, offset, length, &mut *output, &meter).await,
+            None => session.client.get(cid, &mut *output, &meter).await,
+        };
+        done.map_err(|error| sink::failure(&error, part.as_deref(), args))
     };
-    let done = interrupts.or(get, "run the same command again: what was fetched is kept").await;
+    let again = if wanted.is_some() { AGAIN } else { RESUME };
+    let done = interrupts.or(get, again).await;
+    if wanted.is_some() && is_new && done.is_err() {
+        sink::discard(part.as_deref());
+    }
     meter.clear();
     session.close(context).await;
     let report = match done {

@@ -50,18 +50,26 @@ pub(super) fn open(path: &Path, force: bool) -> Result<(Box<dyn Output>, Option<
     Ok((Box::new(output), Some(part)))
 }
 
+/// What was begun of a part of a file is of no use to anybody: it is not resumed.
+pub(super) fn discard(part: Option<&Path>) {
+    if let Some(part) = part {
+        // What cannot be removed either was never written.
+        let _gone = std::fs::remove_file(part);
+    }
+}
+
 /// A full disk needs its space back more than we need the part file.
 pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
     match error {
         GetError::Output(OutputError::DiskFull { .. }) if !args.keep_partial => {
-            if let Some(part) = part {
-                // What cannot be removed either was never written.
-                let _gone = std::fs::remove_file(part);
-            }
+            discard(part);
         }
         GetError::Output(OutputError::Write { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
             return Failure::new(Exit::Usage, "the file is binary and standard output is a terminal")
                 .hint("write it to a file with -o OUT, or pipe it");
+        }
+        GetError::Stalled { .. } if args.range.is_some() => {
+            return Failure::of(Exit::NotEnough, error).hint("try again");
         }
         _ => {}
     }

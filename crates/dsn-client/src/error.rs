@@ -146,7 +146,7 @@ pub enum GetError {
         chunk: ChunkId,
     },
     /// A range of the file was wanted that it has not.
-    #[error("the range reaches beyond the end of the file, which has {total} bytes")]
+    #[error("the range is not within the file, which has {total} bytes")]
     BeyondEnd {
         /// Bytes of the file.
         total: u64,
