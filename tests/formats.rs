@@ -201,12 +201,11 @@ fn request_again(bytes: Bytes) -> Bytes {
 
 fn response_again(bytes: Bytes) -> Bytes {
     let (header, bodies) = split(bytes);
-    let response = match ResponseHead::decode(&header).expect(VALID) {
+    written(&Frame::from(&match ResponseHead::decode(&header).expect(VALID) {
         ResponseHead::Complete(response) => response,
         ResponseHead::Fetched(parts) => fetched_response(&parts, bodies),
         ResponseHead::Sliced(lens) => sliced_response(&lens, bodies),
-    };
-    written(&Frame::from(&response))
+    }))
 }
 
 /// The word of the owner of the root chunk.

@@ -210,7 +210,7 @@ mod tests {
     fn pages_cover_the_chunks_of_a_range_once() {
         const CHUNK: u64 = CHUNK_MAX_BYTES as u64;
         assert_eq!(pages(&(0..0)).count(), 0);
-        assert_eq!(pages(&(5 * CHUNK - 1..5 * CHUNK + 1)).collect::<Vec<_>>(), [4..6]);
+        assert!(pages(&(5 * CHUNK - 1..5 * CHUNK + 1)).eq(std::iter::once(4..6)));
         let long = 3 * CHUNK + 1..(3 + 2 * IDS_PER_PAGE) * CHUNK + 1;
         let first = 3 + IDS_PER_PAGE;
         let pages: Vec<_> = pages(&long).collect();

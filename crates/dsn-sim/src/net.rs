@@ -246,20 +246,7 @@ impl SimNet {
                 inner.faults.count(Fault::Lied(Lie::Drops));
                 Response::Fetched(Vec::new())
             }
-            (Some(Lie::WrongBytes), Response::Sliced(slices)) if slices.iter().any(Option::is_some) => {
-                inner.faults.count(Fault::Lied(Lie::WrongBytes));
-                let place = inner.rng.random_range(0..slices.iter().flatten().map(Bytes::len).min().unwrap_or(1));
-                let twist = |slice: Bytes| {
-                    let mut bytes = BytesMut::from(&slice[..]);
-                    bytes[place] ^= 1;
-                    bytes.freeze()
-                };
-                Response::Sliced(slices.into_iter().map(|slice| slice.map(twist)).collect())
-            }
-            (Some(Lie::Drops), Response::Sliced(slices)) if slices.iter().any(Option::is_some) => {
-                inner.faults.count(Fault::Lied(Lie::Drops));
-                Response::Sliced(vec![None; slices.len()])
-            }
+            (lie, Response::Sliced(slices)) => Response::Sliced(inner.twist_slices(lie, slices)),
             (Some(Lie::WrongBytes), Response::Audited(mut audited)) if audited.slices.iter().any(Option::is_some) => {
                 inner.faults.count(Fault::Lied(Lie::WrongBytes));
                 for slice in audited.slices.iter_mut().flatten() {
@@ -313,6 +300,28 @@ impl SimNet {
 }
 
 impl Inner {
+    /// What a liar makes of slices.
+    fn twist_slices(&mut self, lie: Option<Lie>, slices: Vec<Option<Bytes>>) -> Vec<Option<Bytes>> {
+        let Some(shortest) = slices.iter().flatten().map(Bytes::len).min() else { return slices };
+        match lie {
+            Some(Lie::WrongBytes) => {
+                self.faults.count(Fault::Lied(Lie::WrongBytes));
+                let place = self.rng.random_range(0..shortest);
+                let twist = |slice: Bytes| {
+                    let mut bytes = BytesMut::from(&slice[..]);
+                    bytes[place] ^= 1;
+                    bytes.freeze()
+                };
+                slices.into_iter().map(|slice| slice.map(twist)).collect()
+            }
+            Some(lie @ (Lie::Drops | Lie::ClaimsAll)) => {
+                self.faults.count(Fault::Lied(lie));
+                vec![None; slices.len()]
+            }
+            _ => slices,
+        }
+    }
+
     /// The locators of chunks seen earlier, in place of those asked for.
     fn other_locator(&mut self, entries: Vec<Option<Locator>>) -> Response {
         let other = self.seen_locators.first().and_then(|bytes| Locator::decode(&Bytes::copy_from_slice(bytes)).ok());
