@@ -24,6 +24,8 @@ mod identity;
 mod network;
 #[path = "cli/no_dht.rs"]
 mod no_dht;
+#[path = "cli/ranges.rs"]
+mod ranges;
 #[path = "cli/read_only.rs"]
 mod read_only;
 #[path = "cli/remember.rs"]

@@ -76,9 +76,17 @@ fn flipped_bytes_are_found_and_fetched_elsewhere() {
     let file = network.file("file", 40 * MIB);
     let put = network.put(&file);
     assert_eq!(put["farmers"], 12, "the liar takes its share");
-    let get = network.get_same(put["cid"].as_str().unwrap(), &file);
+    let cid = put["cid"].as_str().unwrap();
+    let get = network.get_same(cid, &file);
     assert!(get["pieces_bad"].as_u64().unwrap() > 0, "{get}");
-    assert!(liar.lies() > 0);
+    let (lies, bytes) = (liar.lies(), std::fs::read(&file).unwrap());
+    assert!(lies > 0);
+    for piece in 0..16 {
+        let offset = (16 + piece) * MIB + 99_999;
+        let part = output(network.dsn().args(["cat", cid, "--length", "64KiB", "--offset", &offset.to_string()]));
+        assert!(part.status.success() && part.stdout == bytes[offset..offset + 65_536], "{offset}: {:?}", part.status);
+    }
+    assert!(liar.lies() > lies, "of slices too");
 }
 
 #[test]

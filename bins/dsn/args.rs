@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
     farmers::{Demo, Devnet, Drain, Farm, Status},
-    files::{Cat, Get, Ls, Put, Repair, Rm, Stat},
+    files::{Cat, Get, Ls, Put, Range, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},

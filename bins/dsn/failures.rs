@@ -132,6 +132,7 @@ pub(crate) fn get(error: &GetError) -> Failure {
         GetError::Manifest(_) | GetError::Decode(_) | GetError::WrongChunk { .. } => {
             of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")
         }
+        GetError::BeyondEnd { .. } => of(Exit::Usage),
         GetError::Output(output) => self::output(output),
         GetError::NoSuchPath { .. } => of(Exit::NotFound).hint("`dsn ls CID` shows what is in a folder"),
         GetError::Folder => of(Exit::Usage).hint("get it into a folder with -o OUT, or one of its files with CID/PATH"),

@@ -1,6 +1,7 @@
-//! `dsn get` and `dsn cat`: brings a file or a folder back, into a file, a folder or a pipe. A failed get never leaves one
+//! `dsn get` and `dsn cat`: brings a file, a part of one or a folder back, into a file, a folder or a pipe. A failed get never leaves one
 //! that looks complete.
 
+mod range;
 mod sink;
 
 use std::{
@@ -12,9 +13,15 @@ use dsn_cli::{Exit, Failure, human_bytes, note, print_json, stdout_is_terminal};
 use dsn_client::{Client, GetError, GetReport, Named, output::OutputError};
 use serde::Serialize;
 
+use self::range::Part;
 use crate::{
     args::Get, context::Context, failures, interrupt::Interrupts, meter::GetMeter, session::Session, target::Target,
 };
+
+const RESUME: &str = "run the same command again: what was fetched is kept";
+
+/// Of a part of a file nothing is kept.
+const AGAIN: &str = "run the same command again";
 
 #[derive(Serialize)]
 struct GetJson {
@@ -35,14 +42,17 @@ struct GetJson {
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let target = Target::parse(&args.target)?;
-    let path = args.output.clone().unwrap_or_else(|| target.default_name());
+    let wanted = Part::of(&args.range)?;
+    let name = || wanted.map_or_else(|| target.default_name(), |part| part.name(&target.default_name()));
+    let path = args.output.clone().unwrap_or_else(name);
     let piped = sink::is_pipe(&path);
     sink::check_free(&path, args.force)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = GetMeter::new(context.json || (piped && stdout_is_terminal()));
-    let get = fetch(&session.client, &target, &path, args, &meter);
-    let done = interrupts.or(get, "run the same command again: what was fetched is kept").await;
+    let get = fetch(&session.client, &target, wanted, &path, args, &meter);
+    let again = if wanted.is_some() { AGAIN } else { RESUME };
+    let done = interrupts.or(get, again).await;
     meter.clear();
     session.close(context).await;
     let (report, entries) = match done {
@@ -60,6 +70,7 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
 async fn fetch(
     client: &Client,
     target: &Target,
+    wanted: Option<Part>,
     path: &Path,
     args: &Get,
     meter: &GetMeter,
@@ -68,8 +79,21 @@ async fn fetch(
     match named.map_err(|error| failures::get(&error))? {
         Named::File(file) => {
             let (mut output, part) = sink::open(path, args.force)?;
-            let got = client.get_file(target.cid, file, &mut *output, meter).await;
+            let is_new = part.as_deref().is_some_and(|part| !part.exists());
+            let got = match wanted {
+                Some(Part { offset, length }) => {
+                    client.get_part(target.cid, file, (offset, length), &mut *output, meter).await
+                }
+                None => client.get_file(target.cid, file, &mut *output, meter).await,
+            };
+            if wanted.is_some() && is_new && got.is_err() {
+                sink::discard(part.as_deref());
+            }
             Ok((got.map_err(|error| sink::failure(&error, part.as_deref(), args))?, None))
+        }
+        Named::Folder(_) if wanted.is_some() => {
+            Err(Failure::new(Exit::Usage, "it is a folder, of which no part by bytes can be got")
+                .hint("name one of its files: CID/PATH"))
         }
         Named::Folder(_) if sink::is_pipe(path) => Err(failures::get(&GetError::Folder)),
         Named::Folder(folder) => {

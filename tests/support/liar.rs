@@ -1,4 +1,4 @@
-//! A farmer that takes part in a real network, and serves every piece with a flipped bit.
+//! A farmer that takes part in a real network, and serves every piece, and every slice of one, with a flipped bit.
 
 use std::sync::{
     Arc,
@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use dsn_core::{
     identity::Identity,
     network_name::NetworkName,
@@ -44,6 +44,15 @@ impl Environment for Now {
     }
 }
 
+impl Lying {
+    fn twist(&self, bytes: &mut Bytes) {
+        let mut twisted = BytesMut::from(&bytes[..]);
+        twisted[0] ^= 1;
+        *bytes = twisted.freeze();
+        self.lies.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[async_trait]
 impl Handler for Lying {
     fn admit(&self, parts: &[StoreHeader]) -> Result<(), Refusal> {
@@ -53,13 +62,12 @@ impl Handler for Lying {
     async fn handle(&self, from: NodeId, request: Request) -> Response {
         match self.farmer.handle(from, request).await {
             Response::Fetched(mut parts) => {
-                for part in &mut parts {
-                    let mut bytes = BytesMut::from(&part.bytes[..]);
-                    bytes[0] ^= 1;
-                    part.bytes = bytes.freeze();
-                    self.lies.fetch_add(1, Ordering::Relaxed);
-                }
+                parts.iter_mut().for_each(|part| self.twist(&mut part.bytes));
                 Response::Fetched(parts)
+            }
+            Response::Sliced(mut slices) => {
+                slices.iter_mut().flatten().for_each(|slice| self.twist(slice));
+                Response::Sliced(slices)
             }
             honest => honest,
         }

@@ -21,12 +21,40 @@ pub(crate) struct Put {
     pub(crate) ttl: Option<String>,
 }
 
+/// Which part of a file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Range {
+    /// Begin here, such as 4096 or 10MiB from the start: only what is needed of the file travels
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) offset: Option<String>,
+    /// Read so many bytes (default: to the end)
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) length: Option<String>,
+}
+
+impl Range {
+    /// Whether it is a part at all.
+    pub(crate) fn is_some(&self) -> bool {
+        self.offset.is_some() || self.length.is_some()
+    }
+}
+
+const GET_EXAMPLES: &str = "Examples:
+  dsn get bafib4i… -o photo.tif
+  dsn get bafib4i… --offset 1GiB --length 64KiB -o part   # reads no more than it needs; begins anew when run again";
+
+const CAT_EXAMPLES: &str = "Examples:
+  dsn cat bafib4i… | tar t
+  dsn cat bafib4i… --offset 1GiB --length 64KiB | xxd";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = GET_EXAMPLES)]
 pub(crate) struct Get {
     /// The CID, or what is wanted of a folder: CID/PATH
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: OsString,
-    /// Where to write it; - for standard output (default: the last name of the path, or the CID)
+    /// Where to write it; - for standard output (default: the last name of the path, or the CID; for a part
+    /// .OFFSET+LENGTH after it)
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// Replace what exists
@@ -35,13 +63,18 @@ pub(crate) struct Get {
     /// Keep what was fetched when the disk fills up
     #[arg(long)]
     pub(crate) keep_partial: bool,
+    #[command(flatten)]
+    pub(crate) range: Range,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = CAT_EXAMPLES)]
 pub(crate) struct Cat {
     /// The file's CID, or a file of a folder: CID/PATH
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) range: Range,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +89,7 @@ pub(crate) struct Ls {
 
 impl From<Cat> for Get {
     fn from(cat: Cat) -> Self {
-        Self { target: cat.target, output: Some("-".into()), force: false, keep_partial: false }
+        Self { target: cat.target, output: Some("-".into()), force: false, keep_partial: false, range: cat.range }
     }
 }
 

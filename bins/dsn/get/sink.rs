@@ -69,6 +69,14 @@ pub(super) fn open_folder(path: &Path, target: &Target, force: bool) -> Result<D
     DiskTreeOutput::new(path, &what, overwrite).map_err(|error| failures::output(&error))
 }
 
+/// What was begun of a part of a file is of no use to anybody: it is not resumed.
+pub(super) fn discard(part: Option<&Path>) {
+    if let Some(part) = part {
+        // What cannot be removed either was never written.
+        let _gone = if part.is_dir() { std::fs::remove_dir_all(part) } else { std::fs::remove_file(part) };
+    }
+}
+
 /// What went wrong, wherever in a folder it did.
 fn innermost(error: &GetError) -> &GetError {
     match error {
@@ -81,14 +89,14 @@ fn innermost(error: &GetError) -> &GetError {
 pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
     match innermost(error) {
         GetError::Output(OutputError::DiskFull { .. }) if !args.keep_partial => {
-            if let Some(part) = part {
-                // What cannot be removed either was never written.
-                let _gone = if part.is_dir() { std::fs::remove_dir_all(part) } else { std::fs::remove_file(part) };
-            }
+            discard(part);
         }
         GetError::Output(OutputError::Write { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
             return Failure::new(Exit::Usage, "the file is binary and standard output is a terminal")
                 .hint("write it to a file with -o OUT, or pipe it");
+        }
+        GetError::Stalled { .. } if args.range.is_some() => {
+            return Failure::of(Exit::NotEnough, error).hint("try again");
         }
         _ => {}
     }

@@ -13,23 +13,21 @@ use dsn_core::{
     locator::VerifiedLocator,
     node_id::NodeId,
     piece::{Piece, VerifiedPiece},
-    ports::{NetworkError, PeerEvidence, compute},
+    ports::{PeerEvidence, compute},
     rpc::{Request, Response, Want},
 };
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use crate::{
-    client::{BUSY_TRIES, Client},
+    client::Client,
     custodians::Effort,
+    drive::{Answer, Answers, Arrivals, Arrived, Outcome, Patience},
     error::GetError,
-    fetch::{Fetch, Miss, Step},
-    progress::{Progress, ProgressEvent},
+    fetch::Fetch,
+    progress::Progress,
     watchdog::Watchdog,
 };
-
-/// An answer is late after this many times the usual time.
-const LATE_FACTOR: u32 = 4;
 
 /// How often holders are looked up anew, and silent ones asked again, before a chunk counts as lost.
 const RETRIES: usize = 2;
@@ -62,8 +60,6 @@ pub(crate) struct Wanted {
     /// Chunks of the file.
     pub(crate) of: u64,
 }
-
-type Answer = (NodeId, IndexSet, Instant, Result<(Vec<VerifiedPiece>, u64), NetworkError>);
 
 impl Client {
     /// Finds a chunk's locator, with ever more effort.
@@ -126,113 +122,47 @@ impl Client {
 
     /// Runs the state machine; says whether there are pieces enough.
     async fn fetch_pieces(&self, context: &GetContext<'_>, descriptor: &Descriptor, fetch: &mut Fetch) -> bool {
-        let mut answers = FuturesUnordered::new();
-        loop {
-            let late_after = self.options.hedge_after.max(self.scores.usual().unwrap_or_default() * LATE_FACTOR);
-            match fetch.next(Instant::now(), late_after, |node| self.scores.rank(node, Instant::now())) {
-                Step::Ask { node, indices } => {
-                    self.scores.asked(node);
-                    answers.push(self.ask(context, descriptor, node, indices));
-                }
-                Step::Wait(until) => {
-                    let answer = match until {
-                        Some(until) => tokio::time::timeout_at(until, answers.next()).await.ok().flatten(),
-                        None => answers.next().await,
-                    };
-                    if let Some(answer) = answer {
-                        let is_wrong = matches!(&answer.3, Ok((_, bad)) if *bad > 0);
-                        self.take(context, fetch, answer);
-                        if is_wrong && planted(Bug::StopsAtWrong) {
-                            return false;
-                        }
-                    }
-                }
-                Step::Done => return true,
-                Step::Exhausted => return false,
-            }
-        }
+        let ask = |node, indices| self.ask(context, descriptor, node, indices).boxed();
+        self.drive(context, fetch, &mut Answers::new(), ask, Patience::Long).await == Outcome::Enough
     }
 
-    async fn ask(&self, context: &GetContext<'_>, descriptor: &Descriptor, node: NodeId, indices: IndexSet) -> Answer {
-        let (asked, settle) = (Instant::now(), Settle { client: self, node });
+    async fn ask(
+        &self,
+        context: &GetContext<'_>,
+        descriptor: &Descriptor,
+        node: NodeId,
+        indices: IndexSet,
+    ) -> Answer<VerifiedPiece> {
+        let (asked, settle) = (Instant::now(), self.settle(node));
         let want = Want { chunk: descriptor.id(), indices };
-        let answer = match self.fetch_at(node, want).await {
+        let came = match self.ask_patiently(node, Request::Fetch(vec![want])).await {
             Ok(Response::Fetched(parts)) => {
                 let wanted = parts.into_iter().filter(|p| p.chunk == want.chunk && indices.contains(p.index));
                 let pieces: Vec<_> = wanted.map(|p| Piece { index: p.index, bytes: p.bytes }).collect();
                 let descriptor = descriptor.clone();
-                let took = asked.elapsed();
-                let late_after = self.options.hedge_after;
-                let checked =
-                    compute(&*self.parts.compute, move || check(pieces, &descriptor, took > late_after)).await;
-                if checked.1 > 0 {
-                    self.network().report(node, PeerEvidence::WrongBytes);
-                    context.counters.pieces_bad.fetch_add(checked.1, Ordering::Relaxed);
-                }
+                let is_late = asked.elapsed() > self.options.hedge_after;
+                let checked = compute(&*self.parts.compute, move || check(pieces, &descriptor, is_late)).await;
+                self.count_bad(context, node, checked.bad);
                 Ok(checked)
             }
             Ok(_) => Err(Self::bad_answer(node)),
             Err(error) => Err(error),
         };
         drop(settle);
-        (node, indices, asked, answer)
+        Answer { node, indices, asked, came }
     }
 
-    /// Asks a busy holder again; others are asked meanwhile.
-    async fn fetch_at(&self, node: NodeId, want: Want) -> Result<Response, NetworkError> {
-        let mut tries = 1;
-        loop {
-            match self.request(node, Request::Fetch(vec![want])).await {
-                Err(NetworkError::Busy { delay_ms, .. }) if tries < BUSY_TRIES => Self::wait_for_busy(delay_ms).await,
-                result => return result,
-            }
-            tries += 1;
+    /// A holder sent so many pieces, or slices of them, that were wrong.
+    pub(crate) fn count_bad(&self, context: &GetContext<'_>, node: NodeId, bad: u64) {
+        if bad > 0 {
+            self.network().report(node, PeerEvidence::WrongBytes);
+            context.counters.pieces_bad.fetch_add(bad, Ordering::Relaxed);
         }
-    }
-
-    fn take(&self, context: &GetContext<'_>, fetch: &mut Fetch, (node, indices, asked, answer): Answer) {
-        let miss = match answer {
-            Ok((pieces, bad)) => {
-                if bad > 0 || pieces.is_empty() {
-                    self.scores.failed(node, Instant::now());
-                } else {
-                    self.scores.succeeded(node, asked.elapsed());
-                }
-                for piece in pieces {
-                    let bytes = piece.bytes().len() as u64;
-                    context.counters.pieces_fetched.fetch_add(1, Ordering::Relaxed);
-                    context.counters.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
-                    context.progress.event(ProgressEvent::Fetched(bytes));
-                    context.dog.feed();
-                    fetch.arrived(node, piece);
-                }
-                Miss::Absent
-            }
-            Err(error) => {
-                tracing::debug!(%node, %error, "a holder did not answer");
-                context.dog.note(node, &error);
-                self.scores.failed(node, Instant::now());
-                Miss::Unanswered
-            }
-        };
-        fetch.settled(node, indices, miss);
-    }
-}
-
-/// Counts a request as no longer in flight, also when it is given up.
-struct Settle<'a> {
-    client: &'a Client,
-    node: NodeId,
-}
-
-impl Drop for Settle<'_> {
-    fn drop(&mut self) {
-        self.client.scores.settled(self.node);
     }
 }
 
 /// The true pieces, and how many were not.
-fn check(pieces: Vec<Piece>, descriptor: &Descriptor, is_late: bool) -> (Vec<VerifiedPiece>, u64) {
+fn check(pieces: Vec<Piece>, descriptor: &Descriptor, is_late: bool) -> Arrivals<VerifiedPiece> {
     let given = pieces.len();
     let verify = |piece: Piece| {
         if planted(Bug::GetUnchecked) || (is_late && planted(Bug::LateUnchecked)) {
@@ -240,7 +170,11 @@ fn check(pieces: Vec<Piece>, descriptor: &Descriptor, is_late: bool) -> (Vec<Ver
         }
         piece.verify(descriptor).ok()
     };
-    let pieces: Vec<_> = pieces.into_iter().filter_map(verify).collect();
-    let bad = (given - pieces.len()) as u64;
-    (pieces, bad)
+    let arrived = |piece: VerifiedPiece| {
+        let wire_bytes = piece.bytes().len() as u64;
+        Arrived { index: piece.index(), what: piece, wire_bytes }
+    };
+    let good: Vec<_> = pieces.into_iter().filter_map(verify).map(arrived).collect();
+    let bad = (given - good.len()) as u64;
+    Arrivals { good, bad }
 }

@@ -172,6 +172,12 @@ pub enum GetError {
         #[source]
         error: Box<GetError>,
     },
+    /// A range of the file was wanted that it has not.
+    #[error("the range is not within the file, which has {total} bytes")]
+    BeyondEnd {
+        /// Bytes of the file.
+        total: u64,
+    },
     /// The result cannot be written.
     #[error("cannot write the file")]
     Output(#[source] OutputError),

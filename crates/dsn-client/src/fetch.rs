@@ -1,6 +1,7 @@
 //! Which piece to ask of whom, as a state machine without I/O: ask [`Fetch::next`] what to do, tell it what came back.
 //! Data pieces first, since they need no computing; parity when a data piece is late, lost or wrong; good holders before
-//! slow ones, slow before silent ones. Small pieces of one holder are asked for in one message.
+//! slow ones, slow before silent ones. Small pieces of one holder are asked for in one message. What comes may be a piece
+//! or a slice of it: the same choice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use dsn_core::{
-    descriptor::{Code, Descriptor},
+    descriptor::Descriptor,
     index_set::IndexSet,
     limits::{BODIES_MAX_BYTES, DATA_PIECES},
     locator::VerifiedLocator,
@@ -37,14 +38,14 @@ pub(crate) enum Step {
     Exhausted,
 }
 
-/// One chunk being fetched.
+/// One chunk being fetched: whole pieces, or what else comes of each.
 #[derive(Debug)]
-pub(crate) struct Fetch {
+pub(crate) struct Fetch<T = VerifiedPiece> {
     needed: usize,
+    among: IndexSet,
     per_message: usize,
-    rep: bool,
     holders: BTreeMap<NodeId, IndexSet>,
-    got: BTreeMap<u8, VerifiedPiece>,
+    got: BTreeMap<u8, T>,
     due: BTreeMap<(NodeId, u8), Instant>,
     failed: BTreeMap<(NodeId, u8), Miss>,
 }
@@ -70,11 +71,20 @@ struct Choice {
 }
 
 impl Fetch {
+    /// Pieces that rebuild the chunk.
     pub(crate) fn new(descriptor: &Descriptor) -> Self {
+        let per_message = (BODIES_MAX_BYTES / descriptor.piece_len()).max(1);
+        Self::some_of(descriptor.all_indices(), descriptor.code().needed(), per_message)
+    }
+}
+
+impl<T> Fetch<T> {
+    /// Something of any `needed` of these pieces; a message takes that of `per_message`.
+    pub(crate) fn some_of(among: IndexSet, needed: usize, per_message: usize) -> Self {
         Self {
-            needed: descriptor.code().needed(),
-            per_message: (BODIES_MAX_BYTES / descriptor.piece_len()).max(1),
-            rep: descriptor.code() == Code::Rep,
+            needed,
+            among,
+            per_message,
             holders: BTreeMap::new(),
             got: BTreeMap::new(),
             due: BTreeMap::new(),
@@ -87,7 +97,7 @@ impl Fetch {
         let before = self.holders.clone();
         for (node, set) in locator.holders() {
             let held = self.holders.entry(node).or_default();
-            *held = held.union(set);
+            *held = held.union(set.and(self.among));
         }
         self.holders != before
     }
@@ -148,10 +158,10 @@ impl Fetch {
         Step::Ask { node, indices }
     }
 
-    /// A piece came.
-    pub(crate) fn arrived(&mut self, node: NodeId, piece: VerifiedPiece) {
-        self.due.remove(&(node, piece.index()));
-        self.got.insert(piece.index(), piece);
+    /// What was wanted of a piece came.
+    pub(crate) fn came(&mut self, node: NodeId, index: u8, what: T) {
+        self.due.remove(&(node, index));
+        self.got.insert(index, what);
     }
 
     /// The request is over: those of its pieces that have not come will not come from this holder.
@@ -161,6 +171,11 @@ impl Fetch {
                 self.failed.insert((node, index), miss);
             }
         }
+    }
+
+    /// Those of the pieces of which nothing has come.
+    pub(crate) fn missing(&self) -> IndexSet {
+        self.among.minus(self.got.keys().copied().collect())
     }
 
     /// Gives holders that did not answer another chance; says whether there are any.
@@ -181,9 +196,8 @@ impl Fetch {
         silent.map(|((node, _), _)| *node).collect::<BTreeSet<_>>().len()
     }
 
-    /// The pieces, once done.
-    pub(crate) fn into_pieces(self) -> Vec<VerifiedPiece> {
-        debug_assert!(!self.rep || self.got.len() <= 1);
+    /// What came of each piece, in their order.
+    pub(crate) fn into_pieces(self) -> Vec<T> {
         self.got.into_values().collect()
     }
 }

@@ -30,18 +30,33 @@ use crate::{
 pub struct GetReport {
     /// The file's name.
     pub cid: Cid,
-    /// Bytes of the file.
+    /// Bytes of the file, or of the range of it that was wanted.
     pub bytes: u64,
-    /// True pieces received.
+    /// True pieces received, or slices of them.
     pub pieces_fetched: u64,
-    /// Pieces received with other bytes than they should have.
+    /// Pieces received, or slices of them, with other bytes than they should have.
     pub pieces_bad: u64,
-    /// Chunks that had to be computed from parity.
+    /// Chunks of which something had to be computed from parity.
     pub decoded_chunks: u64,
     /// Bytes of the file kept from an earlier run.
     pub resumed_bytes: u64,
-    /// Bytes of pieces received.
+    /// Bytes of pieces received, or of slices of them with their proofs.
     pub wire_bytes: u64,
+}
+
+impl GetReport {
+    pub(crate) fn new(context: &GetContext<'_>, cid: Cid, bytes: u64, resumed_bytes: u64) -> Self {
+        let counters = &context.counters;
+        Self {
+            cid,
+            bytes,
+            pieces_fetched: counters.pieces_fetched.load(Ordering::Relaxed),
+            pieces_bad: counters.pieces_bad.load(Ordering::Relaxed),
+            decoded_chunks: counters.decoded_chunks.load(Ordering::Relaxed),
+            resumed_bytes,
+            wire_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
+        }
+    }
 }
 
 impl Client {
@@ -180,22 +195,6 @@ impl Client {
             context.progress.event(ProgressEvent::Written(bytes));
         }
         Ok(())
-    }
-}
-
-impl GetContext<'_> {
-    /// What was done.
-    pub(crate) fn report(&self, cid: Cid, bytes: u64, resumed_bytes: u64) -> GetReport {
-        let counters = &self.counters;
-        GetReport {
-            cid,
-            bytes,
-            pieces_fetched: counters.pieces_fetched.load(Ordering::Relaxed),
-            pieces_bad: counters.pieces_bad.load(Ordering::Relaxed),
-            decoded_chunks: counters.decoded_chunks.load(Ordering::Relaxed),
-            resumed_bytes,
-            wire_bytes: counters.fetched_bytes.load(Ordering::Relaxed),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `put`, `get` and `stat`, written against the ports of `dsn-core`: the same code runs on libp2p and in the simulator.
 //! Decisions are state machines without I/O (`place`, `fetch`); `upload` and `download` drive them for one chunk, `put`
-//! and `get` for a file. No adapter is named here, and nothing is printed: callers get typed reports, errors and events.
+//! and `get` for a file; `within` and `range` do it for parts of them. No adapter is named here, and nothing is printed: callers get typed reports, errors and events.
 
 mod batch;
 mod client;
@@ -8,6 +8,7 @@ mod contents;
 mod custodians;
 mod directory;
 mod download;
+mod drive;
 mod error;
 mod fetch;
 mod folder;
@@ -21,6 +22,7 @@ mod place;
 mod progress;
 mod put;
 mod put_folder;
+mod range;
 mod repair;
 mod repair_file;
 mod scores;
@@ -28,13 +30,14 @@ mod stat;
 pub mod tree;
 mod upload;
 mod watchdog;
+mod within;
 
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, RepairError, StatError};
 pub use folder::{FolderWalk, Named, NamedFile, NamedFolder};
 pub use get::GetReport;
 pub use leases::{Keep, LeaseReport};
-pub use options::{ClientOptions, PutOptions, Safety};
+pub use options::{Certainty, ClientOptions, PutOptions, Safety};
 pub use progress::{NoProgress, Progress, ProgressEvent};
 pub use put::PutReport;
 pub use repair::{Ailing, Repaired, Survey};

@@ -15,6 +15,20 @@ pub struct ClientOptions {
     pub stall_after: Duration,
     /// A piece that takes longer than this, and than four times the usual, is asked for elsewhere too.
     pub hedge_after: Duration,
+    /// When a range computed from other pieces is given out.
+    pub certainty: Certainty,
+}
+
+/// How sure a range must be that had to be computed from other pieces, because nobody gives out the piece it is in. A range
+/// that a holder has proved, and all of a whole file, is always compared with the hash in its descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certainty {
+    /// Seventeen other pieces agree on it, each proved. Right for every chunk that our encoder made. Whoever put the file
+    /// can make parity for another content of just the lost piece: then this gives out that content. Nobody else can.
+    #[default]
+    Agreed,
+    /// The whole piece was computed and has the hash it should have: the whole chunk travels.
+    Hashed,
 }
 
 impl Default for ClientOptions {
@@ -24,6 +38,7 @@ impl Default for ClientOptions {
             get_chunks_in_flight: 4,
             stall_after: Duration::from_secs(60),
             hedge_after: Duration::from_millis(500),
+            certainty: Certainty::Agreed,
         }
     }
 }

@@ -14,7 +14,8 @@ use thiserror::Error;
 /// Added to the name of a file that is not complete.
 pub(crate) const PART_SUFFIX: &str = ".dsn-part";
 
-/// Something to get into. Calls come in the order `begin`, `existing`…, `resume_at`, `write`…, `finish`.
+/// Something to get into. Calls come in the order `begin`, `existing`…, `resume_at`, `write`…, `finish`; of a
+/// part of a file without `existing`, and what is said of the file is then said of the part.
 #[async_trait]
 pub trait Output: Send {
     /// The file will have this many bytes.

@@ -1,31 +1,22 @@
-//! Proof that a farmer has a piece: a 16 KiB group of it with the hashes that join it to the piece's hash in the
-//! descriptor (a BLAKE3 slice). The auditor needs no copy of the piece and the farmer no stored tree; since the bytes
-//! themselves come back, nothing can be made up. Not here: whom to audit when, and what follows from the answer.
+//! Proof that a farmer has a piece: a slice of one group of it (see `slice`). Since the bytes themselves come back, nothing
+//! can be made up. Not here: whom to audit when, and what follows from the answer.
 //!
 //! A slice proves that whoever answers can get at the piece now, not that no two farmers share one copy.
 
-use bao_tree::{
-    BaoTree, BlockSize, ChunkNum, ChunkRanges,
-    io::{
-        outboard::PreOrderMemOutboard,
-        sync::{DecodeResponseIter, encode_ranges_validated},
-    },
-};
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::{descriptor::Descriptor, hash::ChunkId, limits::AUDIT_GROUP_BYTES};
+use crate::{
+    descriptor::Descriptor,
+    hash::ChunkId,
+    limits::AUDIT_GROUP_BYTES,
+    slice::{self, GroupRange},
+};
 
-/// Groups of 2^4 BLAKE3 chunks of 1 KiB.
-const GROUPS: BlockSize = BlockSize::from_chunk_log(4);
+pub use crate::slice::groups;
 
-/// BLAKE3's own chunks in a group.
-const CHUNKS_PER_GROUP: u64 = 16;
-
-/// Bytes of the longest slice: a group, and two hashes for each of at most six halvings of 1 MiB.
+/// Bytes of the longest slice of an audit: a group, and two hashes for each of at most six halvings of 1 MiB.
 pub const SLICE_MAX_BYTES: usize = AUDIT_GROUP_BYTES + 6 * 64;
-
-const _: () = assert!(GROUPS.bytes() == AUDIT_GROUP_BYTES);
 
 /// One group of one piece to be proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,25 +48,9 @@ pub enum AuditError {
     },
 }
 
-/// Groups of a piece of `piece_len` bytes; at least one.
-pub fn groups(piece_len: usize) -> u32 {
-    u32::try_from(piece_len.div_ceil(AUDIT_GROUP_BYTES).max(1)).expect("a piece is at most 1 MiB")
-}
-
-fn ranges(group: u32) -> ChunkRanges {
-    let first = u64::from(group) * CHUNKS_PER_GROUP;
-    ChunkRanges::from(ChunkNum(first)..ChunkNum(first + CHUNKS_PER_GROUP))
-}
-
 /// The slice of a group of a piece; none when the piece has no such group or its bytes are not what they were.
 pub fn slice(piece: &Bytes, group: u32) -> Option<Bytes> {
-    if group >= groups(piece.len()) {
-        return None;
-    }
-    let tree = PreOrderMemOutboard::create(piece, GROUPS);
-    let mut slice = Vec::with_capacity(SLICE_MAX_BYTES);
-    encode_ranges_validated(&piece[..], &tree, &ranges(group), &mut slice).ok()?;
-    Some(slice.into())
+    slice::cut(piece, GroupRange::new(group, 1)?)
 }
 
 /// Checks a slice against the descriptor of the item's chunk.
@@ -85,17 +60,12 @@ pub fn slice(piece: &Bytes, group: u32) -> Option<Bytes> {
 pub fn verify(descriptor: &Descriptor, item: AuditItem, slice: &[u8]) -> Result<(), AuditError> {
     let AuditItem { index, group, .. } = item;
     let no_such_group = AuditError::NoSuchGroup { index, group };
-    if !descriptor.all_indices().contains(index) || group >= groups(descriptor.piece_len()) {
-        return Err(no_such_group);
+    let range = GroupRange::new(group, 1).ok_or(no_such_group)?;
+    match slice::verify(descriptor, index, range, slice) {
+        Ok(_) => Ok(()),
+        Err(slice::SliceError::NoSuchGroups { .. }) => Err(no_such_group),
+        Err(slice::SliceError::WrongBytes { index }) => Err(AuditError::WrongBytes { index }),
     }
-    let wrong = AuditError::WrongBytes { index };
-    let len = u64::try_from(descriptor.piece_len()).expect("at most 1 MiB");
-    let root = blake3::Hash::from_bytes(descriptor.piece_hash(index).ok_or(no_such_group)?.0);
-    let ranges = ranges(group);
-    let mut rest = slice;
-    let all_true =
-        DecodeResponseIter::new(root, BaoTree::new(len, GROUPS), &mut rest, &ranges).all(|item| item.is_ok());
-    if all_true && rest.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 #[cfg(test)]

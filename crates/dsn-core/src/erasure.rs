@@ -3,7 +3,8 @@
 //!
 //! Pieces of 1 MiB spill from the cache, so both directions walk across all pieces in slices of 64 KiB, and the encoder
 //! hashes each slice while it is still there. A decoded data piece is hashed again: an uploader who committed parity that
-//! is no code word gets one clear error, never wrong bytes.
+//! is no code word gets one clear error, never wrong bytes. A few bytes of a data piece cannot be hashed by themselves;
+//! what [`decode_slice`] can say of them, and what not, stands there.
 
 use std::sync::LazyLock;
 
@@ -17,6 +18,7 @@ use crate::{
     hash::{ChunkId, Hash},
     limits::{CODING_SLICE_BYTES, DATA_PIECES, TOTAL_PIECES},
     piece::VerifiedPiece,
+    slice::VerifiedSlice,
 };
 
 const PARITY_PIECES: usize = TOTAL_PIECES - DATA_PIECES;
@@ -141,6 +143,50 @@ pub fn decode(descriptor: &Descriptor, pieces: &[VerifiedPiece]) -> Result<Decod
     let parts = trim(slots.into_iter().take(need).flatten(), descriptor.chunk_len());
     let parts = parts.ok_or(DecodeError::Padding { chunk })?;
     Ok(DecodedChunk { parts, computed: missing.len() })
+}
+
+/// Computes a stretch of a data piece from proven slices of other pieces, at the same place: from the first 16, and every
+/// further one must agree with them, at least one. Processor-bound.
+///
+/// Each slice given is what its piece holds. What comes out is what the lost piece holds if the committed pieces are a code
+/// word, as our encoder makes them. If they are none, the further slices disagree, unless the uploader has aimed: parity
+/// computed for another content of just this data piece agrees with all pieces but the lost one, and no number of slices
+/// shows it; only the hash of the whole piece does ([`decode`]).
+///
+/// # Errors
+/// [`DecodeError::NotEnough`] and [`DecodeError::Inconsistent`].
+///
+/// # Panics
+/// When `index` is no data piece's, or the slices are not of one place in different other pieces of one `rs16/48` chunk.
+pub fn decode_slice(index: u8, slices: &[VerifiedSlice]) -> Result<Bytes, DecodeError> {
+    let first = slices.first().expect("at least one slice");
+    let (chunk, lost, need) = (first.chunk(), usize::from(index), DATA_PIECES + 1);
+    assert!(lost < DATA_PIECES && slices.iter().all(|slice| slice.index() != index), "slices of other pieces");
+    assert!(slices.iter().all(|slice| (slice.chunk(), slice.range()) == (chunk, first.range())), "slices of one place");
+    if slices.len() < need {
+        return Err(DecodeError::NotEnough { chunk, have: slices.len(), need });
+    }
+    let (basis, witnesses) = slices.split_at(DATA_PIECES);
+    let len = first.bytes().len();
+    let mut decoded = BytesMut::with_capacity(len);
+    let mut scratch = vec![0u8; TOTAL_PIECES * CODING_SLICE_BYTES];
+    for start in (0..len).step_by(CODING_SLICE_BYTES) {
+        let range = start..(start + CODING_SLICE_BYTES).min(len);
+        let places = scratch.chunks_mut(CODING_SLICE_BYTES).map(|place| &mut place[..range.len()]);
+        let mut shards: Vec<(&mut [u8], bool)> = places.map(|place| (place, false)).collect();
+        for slice in basis {
+            let (place, is_there) = &mut shards[usize::from(slice.index())];
+            place.copy_from_slice(&slice.bytes()[range.clone()]);
+            *is_there = true;
+        }
+        CODER.reconstruct(&mut shards).expect("16 slices of one length are enough");
+        let agrees = |slice: &VerifiedSlice| *shards[usize::from(slice.index())].0 == slice.bytes()[range.clone()];
+        if !witnesses.iter().all(agrees) && !planted(Bug::ParityUnchecked) {
+            return Err(DecodeError::Inconsistent { chunk, index: lost });
+        }
+        decoded.extend_from_slice(shards[lost].0);
+    }
+    Ok(decoded.freeze())
 }
 
 /// Whether these bytes are the chunk: hashes its data pieces and computes nothing.

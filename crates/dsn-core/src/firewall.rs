@@ -111,7 +111,7 @@ impl Kind {
     /// Of a request.
     pub fn of(request: &Request) -> Self {
         match request {
-            Request::Fetch(_) => Self::PieceGet,
+            Request::Fetch(_) | Request::Slices(_) => Self::PieceGet,
             Request::Offer(_) | Request::Store(_) | Request::Commit(_) => Self::PiecePut,
             Request::Locate(_) | Request::Publish(_) | Request::Compare(_) => Self::Locator,
             Request::Audit(_) | Request::Holds(_) => Self::Audit,

@@ -38,6 +38,7 @@ pub mod rpc;
 pub mod seal;
 pub mod sealed;
 pub mod signed;
+pub mod slice;
 #[cfg(test)]
 mod testing;
 pub mod twins;

@@ -102,6 +102,14 @@ pub const AUDIT_MAX_ITEMS: usize = 64;
 /// each halving of the piece and no stored tree.
 pub const AUDIT_GROUP_BYTES: usize = 16 * 1024;
 
+/// Groups of a piece in one slice: half a piece, so that a slice with its proof fits a message, and so that the 17 slices
+/// of a lost stretch, which are held at once, are under 9 MiB.
+pub const SLICE_MAX_GROUPS: u32 = 32;
+
+/// Slices in one request. Each costs its farmer the reading and hashing of a whole piece, so these are 16 MiB at most; a
+/// holder of all the pieces that a degraded read wants is asked twice.
+pub const SLICES_MAX_PER_REQUEST: usize = 16;
+
 /// Leases of one chunk that are told in one answer. One that holds keeps the chunk, so more would only be politeness.
 pub const LEASES_MAX_PER_CHUNK: usize = 16;
 

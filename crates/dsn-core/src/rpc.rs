@@ -26,6 +26,7 @@ use crate::{
     receipt::Receipt,
     record::FarmerRecord,
     redundancy::Class,
+    slice::SliceWant,
 };
 
 /// Names one upload: all its offers carry it, its commit binds it to the root.
@@ -64,6 +65,9 @@ pub enum Request {
     Store(Vec<StorePart>),
     /// Pieces wanted; those that fit one message are answered by [`Response::Fetched`].
     Fetch(Vec<Want>),
+    /// Groups of pieces wanted (at most [`crate::limits::SLICES_MAX_PER_REQUEST`]), each with its proof; those that fit one
+    /// message are answered by [`Response::Sliced`].
+    Slices(Vec<SliceWant>),
     /// Which pieces of these chunks do you hold? Answered by [`Response::Held`].
     Holds(Vec<ChunkId>),
     /// The put is complete: its chunks get these leases in place of the provisional one. Answered by
@@ -203,6 +207,9 @@ pub enum Response {
     Stored(Vec<Receipt>),
     /// To [`Request::Fetch`]: what the farmer has of it, as far as it fits.
     Fetched(Vec<FetchedPart>),
+    /// To [`Request::Slices`]: one slice a want, in order, none for a piece not held; fewer when the message was full. Not
+    /// yet verified.
+    Sliced(Vec<Option<Bytes>>),
     /// To [`Request::Holds`]: one set a chunk, in order.
     Held(Vec<IndexSet>),
     /// To [`Request::Commit`]: how many chunks have the first of the leases now.
@@ -328,6 +335,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Offer(_) => "offer",
         Request::Store(_) => "store",
         Request::Fetch(_) => "fetch",
+        Request::Slices(_) => "slices",
         Request::Holds(_) => "holds",
         Request::Commit(_) => "commit",
         Request::Audit(_) => "audit",

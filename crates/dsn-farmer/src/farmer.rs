@@ -175,6 +175,7 @@ impl Farmer {
             Request::Offer(offer) => self.offer(from, offer, allowance).await,
             Request::Store(parts) => self.store(from, parts).await,
             Request::Fetch(wants) => self.fetch(&wants).await,
+            Request::Slices(wants) => self.slices(&wants).await,
             Request::Holds(chunks) => self.holds(&chunks).await,
             Request::Commit(commit) => self.commit(from, commit, allowance).await,
             Request::Audit(items) => self.prove(&items).await,

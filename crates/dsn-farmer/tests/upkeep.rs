@@ -17,7 +17,11 @@ use dsn_core::{
     network_name::NetworkName,
     ports::{Environment, Handler, InlineCompute, NewPiece, PieceStore, PutBatch},
     redundancy::Class,
-    rpc::{Audited, PutId, Refusal, Request, Response},
+    rpc::{
+        Audited, PutId, Refusal, Request, Response,
+        frame::{Frame, ResponseHead},
+    },
+    slice::{self, GroupRange, SliceWant},
 };
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts, UnlimitedDisk};
 use dsn_store::MemoryStore;
@@ -47,7 +51,12 @@ struct Setting {
 impl Setting {
     /// A farmer that holds piece 3 of a chunk of two groups a piece.
     async fn new() -> Self {
-        let chunk = encode(Code::Rs16Of48, BytesMut::from(&vec![7; 16 * 20_000][..]));
+        Self::of(16 * 20_000).await
+    }
+
+    /// The same for a chunk of so many bytes.
+    async fn of(len: usize) -> Self {
+        let chunk = encode(Code::Rs16Of48, BytesMut::from(&vec![7; len][..]));
         let store = MemoryStore::new();
         let pieces = vec![NewPiece { descriptor: chunk.descriptor.clone(), piece: chunk.pieces[3].clone() }];
         let (put_id, owner, class) = (PutId([1; 16]), Identity::from_seed([1; 32]).node_id(), Class::Normal);
@@ -90,6 +99,35 @@ async fn an_audit_is_answered_by_proof_or_by_absence_and_groups_there_are_not_ar
     assert!(matches!(beyond, Response::Refused(Refusal::Malformed)), "{beyond:?}");
     let probe = setting.ask(Request::Audit(Vec::new())).await;
     assert!(matches!(&probe, Response::Audited(Audited { slices, .. }) if slices.is_empty()), "{probe:?}");
+}
+
+#[tokio::test]
+async fn slices_are_of_the_groups_asked_for_absence_is_said_and_groups_there_are_not_are_refused() {
+    let setting = Setting::new().await;
+    let range = |first, count| GroupRange::new(first, count).expect("there can be such groups");
+    let want = |index, range| SliceWant { chunk: setting.chunk.descriptor.id(), index, range };
+    let wants = vec![want(3, range(1, 1)), want(4, range(0, 1)), want(3, range(0, 2))];
+    let answer = setting.ask(Request::Slices(wants.clone())).await;
+    let Response::Sliced(slices) = answer else { panic!("{answer:?}") };
+    assert_eq!((slices.len(), slices[1].is_none()), (3, true), "piece 4 is not held");
+    for at in [0, 2] {
+        let verified = slice::verify(&setting.chunk.descriptor, 3, wants[at].range, slices[at].as_ref().expect("held"));
+        let piece = setting.chunk.pieces[3].bytes();
+        assert_eq!(verified.expect("true").bytes()[..], piece[wants[at].range.bytes(piece.len())]);
+    }
+    let beyond = setting.ask(Request::Slices(vec![want(3, range(1, 2))])).await;
+    assert!(matches!(beyond, Response::Refused(Refusal::Malformed)), "{beyond:?}");
+}
+
+#[tokio::test]
+async fn slices_are_sent_as_far_as_they_fit_a_message() {
+    let setting = Setting::of(16 << 20).await;
+    let range = GroupRange::new(5, 8).expect("such groups");
+    let wants = vec![SliceWant { chunk: setting.chunk.descriptor.id(), index: 3, range }; 16];
+    let answer = setting.ask(Request::Slices(wants)).await;
+    assert!(ResponseHead::decode(&Frame::from(&answer).header).is_ok(), "it keeps to its bounds");
+    let Response::Sliced(slices) = answer else { panic!("{answer:?}") };
+    assert_eq!(slices.len(), 7, "of eight there would be 1 MiB, and the proofs");
 }
 
 #[tokio::test]

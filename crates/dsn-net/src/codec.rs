@@ -13,7 +13,8 @@ use dsn_core::{
     rpc::{
         Refusal, Request, Response, StoreHeader,
         frame::{
-            Frame, LENGTH_BYTES, RequestHead, ResponseHead, bodies_len, fetched_response, header_len, store_request,
+            Frame, LENGTH_BYTES, RequestHead, ResponseHead, bodies_len, fetched_response, header_len, sliced_response,
+            store_request,
         },
     },
     wire::WireError,
@@ -112,6 +113,10 @@ impl request_response::Codec for Codec {
             ResponseHead::Fetched(parts) => {
                 let bodies = self.read_bodies(io, bodies_len(parts.iter().map(|part| part.len))).await?;
                 fetched_response(&parts, bodies)
+            }
+            ResponseHead::Sliced(lens) => {
+                let bodies = self.read_bodies(io, bodies_len(lens.iter().copied())).await?;
+                sliced_response(&lens, bodies)
             }
         };
         self.in_time(0, read_end(io)).await?;

@@ -183,7 +183,7 @@ impl Node {
 
     /// Sends a request where the node is known to be.
     async fn request_once(&self, to: NodeId, request: &Request) -> Result<Response, NetworkError> {
-        let bulk = matches!(request, Request::Store(_) | Request::Fetch(_));
+        let bulk = matches!(request, Request::Store(_) | Request::Fetch(_) | Request::Slices(_));
         let after = if bulk { self.inner.waits.bulk } else { self.inner.waits.control };
         let late = NetworkError::Timeout { node: to, after };
         if to == self.inner.local {
@@ -203,6 +203,7 @@ impl Node {
         let answer = timeout(after, sent).await.map_err(|_| late).and_then(|answer| answer?);
         let came = match &answer {
             Ok(Response::Fetched(parts)) => bodies_len(parts.iter().map(|part| part.bytes.len())),
+            Ok(Response::Sliced(slices)) => bodies_len(slices.iter().flatten().map(Bytes::len)),
             _ => 0,
         };
         meters.down.give_back(booked.saturating_sub(came));
@@ -278,6 +279,7 @@ enum Expected {
     Offered,
     Stored,
     Fetched,
+    Sliced,
     Held,
     Committed,
     Audited,
@@ -300,6 +302,7 @@ impl Expected {
             Request::Offer(_) => Self::Offered,
             Request::Store(_) => Self::Stored,
             Request::Fetch(_) => Self::Fetched,
+            Request::Slices(_) => Self::Sliced,
             Request::Holds(_) => Self::Held,
             Request::Commit(_) => Self::Committed,
             Request::Audit(_) => Self::Audited,
@@ -327,6 +330,7 @@ impl Expected {
             Response::Offered(_) => matches!(self, Self::Offered),
             Response::Stored(_) => matches!(self, Self::Stored),
             Response::Fetched(_) => matches!(self, Self::Fetched),
+            Response::Sliced(_) => matches!(self, Self::Sliced),
             Response::Held(_) => matches!(self, Self::Held),
             Response::Committed { .. } => matches!(self, Self::Committed),
             Response::Audited(_) => matches!(self, Self::Audited),

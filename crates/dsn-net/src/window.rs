@@ -11,6 +11,7 @@ use dsn_core::{
     limits::{BODIES_MAX_BYTES, PIECE_MAX_BYTES},
     node_id::NodeId,
     rpc::{Request, frame::Frame},
+    slice::slice_max_bytes,
 };
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -51,6 +52,10 @@ pub(crate) fn answer_bodies_max(request: &Request) -> usize {
         Request::Fetch(wants) => {
             let pieces: usize = wants.iter().map(|want| want.indices.len()).sum();
             BODIES_MAX_BYTES.min(pieces.saturating_mul(PIECE_MAX_BYTES))
+        }
+        Request::Slices(wants) => {
+            let slices = wants.iter().map(|want| slice_max_bytes(want.range.count()));
+            BODIES_MAX_BYTES.min(slices.sum())
         }
         _ => 0,
     }

@@ -332,7 +332,7 @@ pub mod announcement {
 pub struct Request {
     #[prost(
         oneof = "request::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     pub kind: ::core::option::Option<request::Kind>,
 }
@@ -374,13 +374,15 @@ pub mod request {
         Records(super::RecordsRequest),
         #[prost(message, tag = "17")]
         Hello(super::Hello),
+        #[prost(message, tag = "18")]
+        Slices(super::SlicesRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -424,6 +426,8 @@ pub mod response {
         Records(super::RecordsResponse),
         #[prost(message, tag = "18")]
         Hello(super::HelloResponse),
+        #[prost(message, tag = "19")]
+        Slices(super::SlicesResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -762,6 +766,31 @@ pub struct LeasesResponse {
 pub struct RenewResponse {
     #[prost(uint32, repeated, tag = "1")]
     pub chunks: ::prost::alloc::vec::Vec<u32>,
+}
+/// Groups of pieces, with the proof that they are the pieces'.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SlicesRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub wants: ::prost::alloc::vec::Vec<SliceWant>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SliceWant {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub chunk_id: ::prost::bytes::Bytes,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    /// group, of 16 KiB
+    #[prost(uint32, tag = "3")]
+    pub first: u32,
+    /// of groups
+    #[prost(uint32, tag = "4")]
+    pub count: u32,
+}
+/// One length a want, in order; fewer when a message is full. 0: the piece is not held. The slices follow as bodies.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlicesResponse {
+    #[prost(uint32, repeated, tag = "1")]
+    pub lens: ::prost::alloc::vec::Vec<u32>,
 }
 /// What it has seen of the others, so that it need not begin anew when it is restarted.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -21,6 +21,8 @@ pub enum Lie {
     Space,
     /// Answers with the first locator of a chunk it ever saw.
     StaleLocators,
+    /// Is of a version that knows no request for slices: it closes the stream.
+    NoSlices,
 }
 
 /// Something that goes wrong.

@@ -34,6 +34,8 @@ mod violation;
 mod world;
 
 #[cfg(feature = "network")]
+pub use crooked::{Crook, put_chunks, put_crooked};
+#[cfg(feature = "network")]
 pub use endure::{EndureOptions, Endured, endure};
 #[cfg(feature = "network")]
 pub use fault::{Fault, FaultCounts, Lie};

@@ -19,7 +19,7 @@ use dsn_core::{
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
     rpc::{
         Audited, FarmerInfo, OfferAnswer, Refusal, Request, Response,
-        frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, store_request},
+        frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, sliced_response, store_request},
         kind,
     },
 };
@@ -246,6 +246,7 @@ impl SimNet {
                 inner.faults.count(Fault::Lied(Lie::Drops));
                 Response::Fetched(Vec::new())
             }
+            (lie, Response::Sliced(slices)) => Response::Sliced(inner.twist_slices(lie, slices)),
             (Some(Lie::WrongBytes), Response::Audited(mut audited)) if audited.slices.iter().any(Option::is_some) => {
                 inner.faults.count(Fault::Lied(Lie::WrongBytes));
                 for slice in audited.slices.iter_mut().flatten() {
@@ -299,6 +300,28 @@ impl SimNet {
 }
 
 impl Inner {
+    /// What a liar makes of slices.
+    fn twist_slices(&mut self, lie: Option<Lie>, slices: Vec<Option<Bytes>>) -> Vec<Option<Bytes>> {
+        let Some(shortest) = slices.iter().flatten().map(Bytes::len).min() else { return slices };
+        match lie {
+            Some(Lie::WrongBytes) => {
+                self.faults.count(Fault::Lied(Lie::WrongBytes));
+                let place = self.rng.random_range(0..shortest);
+                let twist = |slice: Bytes| {
+                    let mut bytes = BytesMut::from(&slice[..]);
+                    bytes[place] ^= 1;
+                    bytes.freeze()
+                };
+                slices.into_iter().map(|slice| slice.map(twist)).collect()
+            }
+            Some(lie @ (Lie::Drops | Lie::ClaimsAll)) => {
+                self.faults.count(Fault::Lied(lie));
+                vec![None; slices.len()]
+            }
+            _ => slices,
+        }
+    }
+
     /// The locators of chunks seen earlier, in place of those asked for.
     fn other_locator(&mut self, entries: Vec<Option<Locator>>) -> Response {
         let other = self.seen_locators.first().and_then(|bytes| Locator::decode(&Bytes::copy_from_slice(bytes)).ok());
@@ -327,6 +350,7 @@ fn back_through_the_wire(frame: &Frame) -> Option<Response> {
     match ResponseHead::decode(&frame.header).ok()? {
         ResponseHead::Complete(response) => Some(response),
         ResponseHead::Fetched(headers) => Some(fetched_response(&headers, Bytes::from(frame.bodies.concat()))),
+        ResponseHead::Sliced(lens) => Some(sliced_response(&lens, Bytes::from(frame.bodies.concat()))),
     }
 }
 
@@ -359,6 +383,10 @@ impl SimPort {
         if slow > Duration::ZERO {
             self.net.count(Fault::SlowDisk);
             sleep(slow).await;
+        }
+        if lie == Some(Lie::NoSlices) && matches!(request, Request::Slices(_)) {
+            self.net.count(Fault::Lied(Lie::NoSlices));
+            return Err(NetworkError::ConnectionLost { node: to });
         }
         let response = match through_the_wire(&frame, &*handler) {
             Some(Ok(request)) => handler.handle(self.id, request).await,

@@ -1,5 +1,5 @@
 //! One seed, one story: files are put while farmers fail, then as many more fail as the puts promised to bear, then every
-//! file is read. A put may fail; a put that succeeded must be readable byte for byte, and nothing may ever read as
+//! file is read, and a part of it. A put may fail; a put that succeeded must be readable byte for byte, and nothing may ever read as
 //! something else.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -13,12 +13,15 @@ use tokio::time::sleep;
 
 use crate::{
     checks::{chunks_of, overpromised, unwritten_receipts},
-    crooked::put_crooked,
+    crooked::{Crook, put_crooked},
     fault::{FaultCounts, Lie},
     net::Link,
     violation::Violation,
     world::World,
 };
+
+/// Bytes of the longest part of a file that is read by itself.
+const PART_MAX_BYTES: usize = 200_000;
 
 /// What a scenario is made of.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +93,8 @@ pub async fn run_scenario(seed: u64, options: ScenarioOptions) -> Outcome {
     let budget = kept.iter().map(|kept| kept.report.may_vanish).min().unwrap_or(0);
     story.fail_up_to(budget);
     let gets = story.read_all(&kept).await;
-    story.read_crooked(crooked).await;
+    story.read_crooked(&crooked).await;
+    story.read_parts(&kept, &crooked).await;
     let Story { world, failed, mut violations, .. } = story;
     violations.extend(unwritten_receipts(&world, &failed, &BTreeSet::new()));
     let (trace, events) = world.trace_hash();
@@ -155,16 +159,40 @@ impl Story {
         let mut bytes = vec![0; self.rng.random_range(100_000..200_000)];
         self.rng.fill(&mut bytes[..]);
         let bytes = Bytes::from(bytes);
-        put_crooked(&self.world, &bytes).await.map(|cid| (cid, bytes))
+        put_crooked(&self.world, &bytes, Crook::All).await.map(|cid| (cid, bytes))
     }
 
     /// Such a file may be lost, but it never reads as something else.
-    async fn read_crooked(&mut self, crooked: Option<(Cid, Bytes)>) {
+    async fn read_crooked(&mut self, crooked: &Option<(Cid, Bytes)>) {
         let Some((cid, bytes)) = crooked else { return };
         let mut output = MemoryOutput::default();
-        let result = self.world.client(ClientOptions::default()).get(cid, &mut output, &NoProgress).await;
+        let result = self.world.client(ClientOptions::default()).get(*cid, &mut output, &NoProgress).await;
         if result.is_ok() && output.bytes != bytes[..] {
             self.violations.push(Violation::WrongBytes { file: self.options.files });
+        }
+    }
+
+    /// What holds of files holds of parts of them.
+    async fn read_parts(&mut self, kept: &[Kept], crooked: &Option<(Cid, Bytes)>) {
+        let files = kept.iter().map(|kept| (kept.file, kept.report.cid, &kept.bytes, kept.report.may_vanish));
+        let crooked = crooked.iter().map(|(cid, bytes)| (self.options.files, *cid, bytes, usize::MAX));
+        let files: Vec<_> = files.chain(crooked).collect();
+        for (file, cid, bytes, may_vanish) in files {
+            let start = self.rng.random_range(0..=bytes.len());
+            let part = start..self.rng.random_range(start..=bytes.len().min(start + PART_MAX_BYTES));
+            let (offset, length) = (part.start as u64, Some(part.len() as u64));
+            let mut output = MemoryOutput::default();
+            let client = self.world.client(ClientOptions::default());
+            let result = client.get_range(cid, offset, length, &mut output, &NoProgress).await;
+            let (failed, is_crooked) = (self.failed.len(), may_vanish == usize::MAX);
+            match result {
+                Ok(_) if output.bytes != bytes[part] => self.violations.push(Violation::WrongBytes { file }),
+                Err(error) if !is_crooked && failed <= may_vanish => {
+                    let error = error.to_string();
+                    self.violations.push(Violation::Unreadable { file, error, failed, may_vanish });
+                }
+                _ => {}
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use dsn_core::{
+    descriptor::Code,
     erasure::{EncodedChunk, encode},
     identity::Identity,
     receipt::ReceiptBody,
@@ -39,6 +40,17 @@ fn good(_: NodeId) -> Rank {
     Rank { down: false, slow: false, in_flight: 0 }
 }
 
+/// The same of a machine for something else than pieces; sorted.
+fn ask_all_of(fetch: &mut Fetch<()>, now: Instant) -> Vec<(NodeId, IndexSet)> {
+    let next = || match fetch.next(now, LATE, good) {
+        Step::Ask { node, indices } => Some((node, indices)),
+        _ => None,
+    };
+    let mut asked: Vec<_> = std::iter::from_fn(next).collect();
+    asked.sort_by_key(|(_, indices)| indices.iter().next());
+    asked
+}
+
 /// Asks until the machine waits; gives what was asked.
 fn ask_all(fetch: &mut Fetch, now: Instant, rank: impl Fn(NodeId) -> Rank) -> Vec<(NodeId, IndexSet)> {
     let mut asked = Vec::new();
@@ -58,7 +70,7 @@ async fn healthy_holders_are_asked_for_the_data_pieces_and_nothing_else() {
     let union = asked.iter().fold(IndexSet::EMPTY, |sum, (_, set)| sum.union(*set));
     assert_eq!(union, IndexSet::below(16));
     for (node, set) in asked {
-        set.iter().for_each(|i| fetch.arrived(node, encoded.pieces[usize::from(i)].clone()));
+        set.iter().for_each(|i| fetch.came(node, i, encoded.pieces[usize::from(i)].clone()));
     }
     assert_eq!(fetch.next(now, LATE, good), Step::Done);
 }
@@ -78,7 +90,7 @@ async fn a_late_or_failed_data_piece_is_replaced_by_parity() {
     fetch.learn(&locator);
     let asked = ask_all(&mut fetch, now, good);
     for (node, set) in &asked[2..] {
-        set.iter().for_each(|i| fetch.arrived(*node, encoded.pieces[usize::from(i)].clone()));
+        set.iter().for_each(|i| fetch.came(*node, i, encoded.pieces[usize::from(i)].clone()));
     }
     fetch.settled(asked[0].0, asked[0].1, Miss::Absent);
     let again = ask_all(&mut fetch, now, good);
@@ -110,7 +122,7 @@ async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
     loop {
         match fetch.next(now, LATE, good) {
             Step::Ask { node, indices } if indices.contains(7) => {
-                fetch.arrived(node, encoded.pieces[7].clone());
+                fetch.came(node, 7, encoded.pieces[7].clone());
                 fetch.settled(node, indices, Miss::Unanswered);
             }
             Step::Ask { node, indices } => fetch.settled(node, indices, Miss::Unanswered),
@@ -123,4 +135,20 @@ async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
     assert_eq!((fetch.found(), fetch.silent_holders()), (1, 12));
     assert!(fetch.retry_unanswered() && !fetch.retry_unanswered());
     assert!(matches!(fetch.next(now, LATE, good), Step::Ask { .. }));
+}
+
+#[tokio::test]
+async fn of_the_pieces_named_and_no_others_something_is_asked_for() {
+    let (encoded, locator, nodes) = spread(16 << 20, 12, 36);
+    let among: IndexSet = [3, 4, 15].into_iter().collect();
+    let (mut fetch, now) = (Fetch::<()>::some_of(among, 3, 2), Instant::now());
+    fetch.learn(&locator);
+    let asked = ask_all_of(&mut fetch, now);
+    assert_eq!(asked, [(nodes[3], [3, 15].into_iter().collect()), (nodes[4], IndexSet::one(4))], "15 is with 3");
+    fetch.came(nodes[4], 4, ());
+    assert_eq!(fetch.missing(), [3, 15].into_iter().collect());
+    assert_eq!(fetch.next(now + LATE * 2, LATE, good), Step::Wait(None), "late, and nobody else has it");
+    fetch.settled(nodes[3], among, Miss::Absent);
+    assert_eq!(fetch.next(now, LATE, good), Step::Exhausted);
+    assert_eq!(encoded.descriptor.id(), locator.chunk());
 }

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use reed_solomon_original::galois_8::ReedSolomon as Original;
 
 use super::*;
-use crate::piece::Piece;
+use crate::{
+    piece::Piece,
+    slice::{self, GroupRange},
+};
 
 /// Bytes that differ everywhere and follow from a seed.
 fn plaintext(seed: u64, len: usize) -> BytesMut {
@@ -152,4 +155,64 @@ proptest! {
         let flipped = Piece { index: piece, bytes: bytes.into() };
         prop_assert!(flipped.verify(&encoded.descriptor).is_err());
     }
+}
+
+/// Proven slices of these pieces at one place.
+fn slices(encoded: &EncodedChunk, indices: impl IntoIterator<Item = u8>, range: GroupRange) -> Vec<VerifiedSlice> {
+    let cut = |index: u8| slice::cut(encoded.pieces[usize::from(index)].bytes(), range).expect("such groups");
+    indices.into_iter().map(|i| slice::verify(&encoded.descriptor, i, range, &cut(i)).expect("true")).collect()
+}
+
+#[test]
+fn any_sixteen_slices_and_a_witness_give_the_same_place_of_a_lost_piece() {
+    let encoded = encode(Code::Rs16Of48, plaintext(3, 9 << 20));
+    let lost = encoded.pieces[5].bytes();
+    let range = GroupRange::new(9, 7).expect("such groups");
+    for others in [(0..18).collect::<Vec<u8>>(), (16..33).collect(), (30..48).rev().collect(), (0..48).collect()] {
+        let slices = slices(&encoded, others.into_iter().filter(|i| *i != 5), range);
+        assert_eq!(decode_slice(5, &slices).expect("a code word")[..], lost[range.bytes(lost.len())]);
+    }
+    let too_few = slices(&encoded, 16..32, range);
+    let chunk = encoded.descriptor.id();
+    assert_eq!(decode_slice(5, &too_few), Err(DecodeError::NotEnough { chunk, have: 16, need: 17 }));
+}
+
+/// A chunk whose parity from index `from` on belongs to another content, each piece as its descriptor says.
+fn crooked(other: impl Fn(&mut BytesMut), from: usize) -> EncodedChunk {
+    let honest = plaintext(4, 1 << 20);
+    let mut twisted = honest.clone();
+    other(&mut twisted);
+    let (honest, twisted) = (encode(Code::Rs16Of48, honest), encode(Code::Rs16Of48, twisted));
+    let mixed = honest.pieces.iter().take(from).chain(twisted.pieces.iter().skip(from));
+    let mixed: Vec<Bytes> = mixed.map(|piece| piece.bytes().clone()).collect();
+    let hashes: Vec<Hash> = mixed.iter().map(|bytes| Hash::of(bytes)).collect();
+    let descriptor = Descriptor::new(Code::Rs16Of48, 1 << 20, &hashes);
+    let verified = (0u8..).zip(mixed).map(|(index, bytes)| Piece { index, bytes }.verify(&descriptor).expect("true"));
+    EncodedChunk { pieces: verified.collect(), descriptor }
+}
+
+#[test]
+fn a_witness_shows_that_the_slices_are_of_no_code_word() {
+    let range = GroupRange::new(1, 2).expect("such groups");
+    let all_flipped = |bytes: &mut BytesMut| bytes.iter_mut().for_each(|byte| *byte ^= 0xff);
+    for from in [16, 17, 30, 47] {
+        let chunk = crooked(all_flipped, from);
+        let others = (0..48).filter(|i| *i != 5);
+        let error = DecodeError::Inconsistent { chunk: chunk.descriptor.id(), index: 5 };
+        assert_eq!(decode_slice(5, &slices(&chunk, others, range)), Err(error), "from {from}");
+    }
+}
+
+/// The limit of what slices can show, told at [`decode_slice`]: parity of another content of the lost piece alone.
+#[test]
+fn parity_aimed_at_one_piece_is_shown_by_its_hash_and_by_no_number_of_slices() {
+    let chunk = crooked(|bytes| bytes[5 * 65_536 + 20_000] ^= 1, 16);
+    let range = GroupRange::new(1, 2).expect("such groups");
+    let lost = chunk.pieces[5].bytes();
+    let others = || (0..48u8).filter(|i| *i != 5);
+    let seen = decode_slice(5, &slices(&chunk, others(), range)).expect("all of them agree");
+    assert_ne!(seen[..], lost[range.bytes(lost.len())]);
+    let pieces: Vec<_> = others().map(|i| chunk.pieces[usize::from(i)].clone()).collect();
+    let error = decode(&chunk.descriptor, &pieces).map(|_| ());
+    assert_eq!(error, Err(DecodeError::Inconsistent { chunk: chunk.descriptor.id(), index: 5 }));
 }

@@ -44,6 +44,8 @@ pub enum ResponseHead {
     Complete(Response),
     /// Bodies follow.
     Fetched(Vec<FetchHeader>),
+    /// Bodies of these lengths follow; of a piece not held, none.
+    Sliced(Vec<usize>),
 }
 
 /// What precedes a piece's bytes in a fetch answer.
@@ -109,6 +111,7 @@ impl From<&Response> for Frame {
     fn from(response: &Response) -> Self {
         let bodies = match response {
             Response::Fetched(parts) => parts.iter().map(|part| part.bytes.clone()).collect(),
+            Response::Sliced(slices) => slices.iter().flatten().cloned().collect(),
             _ => Vec::new(),
         };
         Self::new(&wire::response_to_proto(response), bodies)
@@ -138,10 +141,11 @@ impl ResponseHead {
     pub fn decode(header: &Bytes) -> Result<Self, WireError> {
         let message: proto::Response = decode_bounded(header, HEADER_MAX_BYTES)?;
         let kind = message.kind.ok_or(WireError::Field { field: "kind" })?;
-        if let proto::response::Kind::Fetch(fetch) = kind {
-            return Ok(Self::Fetched(fetch_headers(fetch)?));
+        match kind {
+            proto::response::Kind::Fetch(fetch) => Ok(Self::Fetched(fetch_headers(fetch)?)),
+            proto::response::Kind::Slices(slices) => Ok(Self::Sliced(wire::slice_lens(&slices)?)),
+            kind => wire::response_from_proto(kind).map(Self::Complete),
         }
-        wire::response_from_proto(kind).map(Self::Complete)
     }
 }
 
@@ -199,4 +203,12 @@ pub fn store_request(headers: &[StoreHeader], mut bodies: Bytes) -> Request {
 pub fn fetched_response(headers: &[FetchHeader], mut bodies: Bytes) -> Response {
     let part = |h: &FetchHeader| FetchedPart { chunk: h.chunk, index: h.index, bytes: bodies.split_to(h.len) };
     Response::Fetched(headers.iter().map(part).collect())
+}
+
+/// Joins the lengths in an answer of slices with the bodies read after them, without copying.
+///
+/// # Panics
+/// When `bodies` is shorter than the lengths announce.
+pub fn sliced_response(lens: &[usize], mut bodies: Bytes) -> Response {
+    Response::Sliced(lens.iter().map(|len| (*len > 0).then(|| bodies.split_to(*len))).collect())
 }

@@ -4,7 +4,9 @@ use dsn_proto as proto;
 use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::{
-    frame::{Frame, RequestHead, ResponseHead, bodies_len, fetched_response, header_len, store_request},
+    frame::{
+        Frame, RequestHead, ResponseHead, bodies_len, fetched_response, header_len, sliced_response, store_request,
+    },
     *,
 };
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
     lease::LeaseBody,
     limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES, RECORDS_MAX_PER_ANSWER},
     receipt::VerifiedReceipt,
+    slice::GroupRange,
     testing,
     wire::WireError,
 };
@@ -43,6 +46,10 @@ fn read_response(frame: &Frame) -> Result<Response, WireError> {
             assert_eq!(bodies_len(headers.iter().map(|h| h.len)), bodies.len());
             fetched_response(&headers, bodies)
         }
+        ResponseHead::Sliced(lens) => {
+            assert_eq!(bodies_len(lens.iter().copied()), bodies.len());
+            sliced_response(&lens, bodies)
+        }
     })
 }
 
@@ -65,6 +72,13 @@ fn lease() -> impl Strategy<Value = Lease> {
 
 fn audit_item() -> impl Strategy<Value = AuditItem> {
     (testing::chunk_id(), 0u8..48, any::<u32>()).prop_map(|(chunk, index, group)| AuditItem { chunk, index, group })
+}
+
+fn slice_want() -> impl Strategy<Value = SliceWant> {
+    (testing::chunk_id(), 0u8..48, 0u32..64, 1u32..=32).prop_map(|(chunk, index, first, count)| {
+        let range = GroupRange::new(first, count.min(64 - first)).expect("such groups");
+        SliceWant { chunk, index, range }
+    })
 }
 
 fn audited() -> impl Strategy<Value = Audited> {
@@ -137,6 +151,7 @@ fn request() -> impl Strategy<Value = Request> {
         offer().prop_map(Request::Offer),
         vec(part, 1..20).prop_map(Request::Store),
         vec(want, 1..=256).prop_map(Request::Fetch),
+        vec(slice_want(), 1..=16).prop_map(Request::Slices),
         vec(testing::chunk_id(), 1..=256).prop_map(Request::Holds),
         commit.prop_map(Request::Commit),
         vec(audit_item(), 0..5).prop_map(Request::Audit),
@@ -201,6 +216,7 @@ fn response() -> impl Strategy<Value = Response> {
         vec(answer(), 0..9).prop_map(Response::Offered),
         vec(receipt(), 0..9).prop_map(Response::Stored),
         vec(part, 0..20).prop_map(Response::Fetched),
+        vec(proptest::option::of(body()), 0..=16).prop_map(Response::Sliced),
         vec(held, 0..=256).prop_map(Response::Held),
         any::<u32>().prop_map(|chunks| Response::Committed { chunks }),
         audited().prop_map(Response::Audited),

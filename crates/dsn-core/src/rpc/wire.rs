@@ -1,8 +1,12 @@
-//! Requests and responses between their domain types and protobuf. All validation of a control message is here.
+//! Requests and responses between their domain types and protobuf. All validation of a control message is here,
+//! and in `wire/slices.rs` that of what asks for slices.
+
+mod slices;
 
 use bytes::Bytes;
 use dsn_proto::{self as proto, request::Kind as Ask, response::Kind as Answer};
 
+pub(super) use self::slices::lens_from_proto as slice_lens;
 use super::{
     Audited, Commit, FarmerInfo, Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, RecordQuery, Refusal, Request,
     Response, Token, Want,
@@ -86,6 +90,7 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
                 })
                 .collect(),
         }),
+        Request::Slices(wants) => Ask::Slices(slices::wants_to_proto(wants)),
         Request::Holds(ids) => Ask::Holds(ids_to_proto(ids)),
         Request::Commit(commit) => Ask::Commit(proto::CommitRequest {
             put_id: Bytes::copy_from_slice(&commit.put_id.0),
@@ -176,6 +181,7 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
             check((1..=PARTS_MAX_PER_MESSAGE).contains(&fetch.wants.len()), "wants")?;
             Request::Fetch(fetch.wants.iter().map(want_from_proto).collect::<Result<_, _>>()?)
         }
+        Ask::Slices(wants) => Request::Slices(slices::wants_from_proto(&wants)?),
         Ask::Holds(ids) => Request::Holds(ids_from_proto(&ids)?),
         Ask::Commit(commit) => Request::Commit(Commit {
             put_id: put_id(&commit.put_id)?,
@@ -283,6 +289,7 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
                 })
                 .collect(),
         }),
+        Response::Sliced(slices) => Answer::Slices(slices::lens_to_proto(slices)),
         Response::Held(sets) => {
             Answer::Holds(proto::HoldsResponse { indices: sets.iter().map(|set| set.bits()).collect() })
         }
@@ -408,7 +415,7 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
             check(stored.receipts.len() <= PARTS_MAX_PER_MESSAGE, "receipts")?;
             Response::Stored(stored.receipts.into_iter().map(Receipt::from_proto).collect::<Result<_, _>>()?)
         }
-        Answer::Fetch(_) => return Err(field("kind")),
+        Answer::Fetch(_) | Answer::Slices(_) => return Err(field("kind")),
         Answer::Holds(held) => {
             check(held.indices.len() <= IDS_MAX_PER_REQUEST, "indices")?;
             let set = |bits: &u64| IndexSet::from_bits(*bits).ok_or(field("indices"));

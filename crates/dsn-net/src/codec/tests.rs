@@ -149,6 +149,7 @@ async fn what_is_written_is_read_again() {
         Response::Fetched(Vec::new()),
         Response::Fetched(vec![part(3, 100), part(4, 70_000)]),
         Response::Fetched(vec![part(0, PIECE_MAX_BYTES)]),
+        Response::Sliced(vec![Some(Bytes::from(vec![5; 70_000])), None, Some(Bytes::from(vec![6; 100]))]),
     ] {
         let bytes = response_bytes(&response).await;
         let answer = codec(Door::default()).0.read_response(&PROTOCOL, &mut Cursor::new(bytes)).await.unwrap();

@@ -57,7 +57,7 @@ pub(crate) fn refusal(bytes: &[u8]) -> Option<Refusal> {
 pub(crate) fn response(bytes: &[u8]) -> Option<Response> {
     match ResponseHead::decode(&Bytes::copy_from_slice(bytes.get(4..)?)).ok()? {
         ResponseHead::Complete(response) => Some(response),
-        ResponseHead::Fetched(_) => None,
+        ResponseHead::Fetched(_) | ResponseHead::Sliced(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     hash::Hash,
     limits::{
         AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
-        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS,
+        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS, SLICES_MAX_PER_REQUEST,
     },
 };
 
@@ -146,6 +146,34 @@ fn wants_name_pieces_there_can_be() {
     assert_eq!(refused(fetch(vec![want(SIXTEEN, 1)])), field("chunk_id"));
     assert_eq!(refused(fetch(vec![want(ID, 0)])), field("indices"));
     assert_eq!(refused(fetch(vec![want(ID, 1 << 48)])), field("indices"));
+}
+
+#[test]
+fn slices_wanted_are_of_groups_there_can_be_and_not_too_many() {
+    let want = proto::SliceWant { chunk_id: ID, index: 47, first: 32, count: 32 };
+    let slices = |wants| Ask::Slices(proto::SlicesRequest { wants });
+    assert!(read(slices(vec![want.clone(); SLICES_MAX_PER_REQUEST])).is_ok());
+    assert_eq!(refused(slices(vec![])), field("wants"));
+    assert_eq!(refused(slices(vec![want.clone(); SLICES_MAX_PER_REQUEST + 1])), field("wants"));
+    assert_eq!(refused(slices(vec![proto::SliceWant { chunk_id: SIXTEEN, ..want.clone() }])), field("chunk_id"));
+    for index in [48, 256] {
+        assert_eq!(refused(slices(vec![proto::SliceWant { index, ..want.clone() }])), field("index"));
+    }
+    for (first, count) in [(0, 0), (0, 33), (33, 32), (64, 1), (u32::MAX, 2), (1, u32::MAX)] {
+        assert_eq!(refused(slices(vec![proto::SliceWant { first, count, ..want.clone() }])), field("count"));
+    }
+}
+
+#[test]
+fn slices_that_come_fit_one_message() {
+    let len = |len: usize| u32::try_from(len).expect("a length of this test");
+    let answer = |lens| Answer::Slices(proto::SlicesResponse { lens });
+    let good = proto::Response { kind: Some(answer(vec![len(BODIES_MAX_BYTES / 16); 16])) };
+    assert!(matches!(ResponseHead::decode(&good.encode_to_vec().into()), Ok(ResponseHead::Sliced(_))));
+    let longest = len(crate::slice::SLICE_MAX_BYTES);
+    for lens in [vec![1; SLICES_MAX_PER_REQUEST + 1], vec![longest + 1], vec![u32::MAX], vec![longest; 2]] {
+        assert_eq!(bad_answer(answer(lens)), field("lens"));
+    }
 }
 
 #[test]

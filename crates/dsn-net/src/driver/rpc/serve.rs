@@ -87,7 +87,8 @@ impl Means {
 /// The most that a large answer can have; small ones need no leave.
 fn answer_max_bytes(request: &Request) -> Option<usize> {
     match request {
-        Request::Fetch(_) => Some(BODIES_MAX_BYTES),
+        // A slice is cut from a whole piece in memory, so it needs the room of one.
+        Request::Fetch(_) | Request::Slices(_) => Some(BODIES_MAX_BYTES),
         Request::Locate(ids) => Some(ids.len() * LOCATOR_MAX_BYTES),
         _ => None,
     }
