@@ -30,6 +30,8 @@ mod ranges;
 mod read_only;
 #[path = "cli/remember.rs"]
 mod remember;
+#[path = "cli/sealed.rs"]
+mod sealed;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/space.rs"]

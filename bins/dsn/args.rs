@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
     farmers::{Demo, Devnet, Drain, Farm, Status},
-    files::{Cat, Get, Ls, Put, Range, Repair, Rm, Stat},
+    files::{Cap, CapCommand, Cat, Get, Ls, Put, Range, Repair, Rm, Stat, Wanted},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},
@@ -37,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   dsn put photos                             store a folder
   dsn ls bafib4i…                            see what is in it
   dsn get bafib4i…/2026/cat.jpg              bring one file of it back
+  dsn put --private diary                    store it sealed; prints a capability, a secret
   pg_dump club | dsn put -                   store what a pipe gives
 
 Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key,
@@ -87,6 +88,8 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Show what is in a folder
     Ls(Ls),
+    /// Hand a capability on: what it allows others without reading, or sealed for one reader
+    Cap(Cap),
     /// Ask the holders of a file how it fares
     Stat(Stat),
     /// Bring a file back to its full redundancy now

@@ -41,7 +41,7 @@ struct GetJson {
 
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let target = Target::parse(&args.target)?;
+    let target = Target::of(&args.wanted)?;
     let wanted = Part::of(&args.range)?;
     let name = || wanted.map_or_else(|| target.default_name(), |part| part.name(&target.default_name()));
     let path = args.output.clone().unwrap_or_else(name);
@@ -75,7 +75,7 @@ async fn fetch(
     args: &Get,
     meter: &GetMeter,
 ) -> Result<(GetReport, Option<u64>), Failure> {
-    let named = client.named(target.cid, target.path.as_ref()).await;
+    let named = client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
     match named.map_err(|error| failures::get(&error))? {
         Named::File(file) => {
             let (mut output, part) = sink::open(path, args.force)?;

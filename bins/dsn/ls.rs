@@ -30,10 +30,10 @@ struct EntryJson {
 
 pub(crate) async fn run(context: &Context, args: &Ls) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let target = Target::parse(&args.target)?;
+    let target = Target::of(&args.wanted)?;
     let session = Session::open(context).await?;
     let list = async {
-        let named = session.client.named(target.cid, target.path.as_ref()).await;
+        let named = session.client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
         match named.map_err(|error| failures::get(&error))? {
             Named::Folder(folder) => {
                 let listing = Listing::begin(context.json, target.cid, folder.base().cloned());

@@ -2,6 +2,7 @@
 //! the file of its name.
 
 mod args;
+mod cap;
 mod config;
 mod context;
 mod control;
@@ -104,6 +105,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Put(put) => put::run(&context, &put).await,
             Command::Get(get) => get::run(&context, &get).await,
             Command::Cat(cat) => get::run(&context, &cat.into()).await,
+            Command::Cap(cap) => cap::run(&context, &cap.command),
             Command::Ls(ls) => ls::run(&context, &ls).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
