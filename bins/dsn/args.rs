@@ -1,6 +1,8 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where it is used.
+//! `args/files.rs`, `args/archive.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where
+//! it is used.
 
+mod archive;
 mod farmers;
 mod files;
 mod firewall;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
+    archive::{Export, Import},
     farmers::{Demo, Devnet, Drain, Farm, Status},
     files::{Cat, Get, Ls, Put, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
@@ -93,6 +96,10 @@ pub(crate) enum Command {
     Repair(Repair),
     /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
     Rm(Rm),
+    /// Write pieces of a file or folder onto a stick, to be carried where there is no network
+    Export(Export),
+    /// Restore a file or folder from exported pieces, without any network
+    Import(Import),
     /// Move everything off the farmer that runs in this folder, so that it can go
     Drain(Drain),
     /// Show the farmer that runs in this folder

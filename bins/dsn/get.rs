@@ -12,6 +12,7 @@ use dsn_cli::{Exit, Failure, human_bytes, note, print_json, stdout_is_terminal};
 use dsn_client::{Client, GetError, GetReport, Named, output::OutputError};
 use serde::Serialize;
 
+pub(crate) use self::sink::check_free;
 use crate::{
     args::Get, context::Context, failures, interrupt::Interrupts, meter::GetMeter, session::Session, target::Target,
 };
@@ -36,15 +37,32 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
     let target = Target::parse(&args.target)?;
     let path = args.output.clone().unwrap_or_else(|| target.default_name());
-    let piped = sink::is_pipe(&path);
-    sink::check_free(&path, args.force)?;
+    check_free(&path, args.force)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
-    let meter = GetMeter::new(context.json || (piped && stdout_is_terminal()));
+    let meter = meter(context, &path);
     let get = fetch(&session.client, &target, &path, args, &meter);
     let done = interrupts.or(get, "run the same command again: what was fetched is kept").await;
     meter.clear();
     session.close(context).await;
+    finish(context, done, path, started)
+}
+
+/// What was fetched; of a folder, also how many entries it has.
+pub(crate) type Got = (GetReport, Option<u64>);
+
+/// Progress, unless it would be written into what a terminal shows.
+pub(crate) fn meter(context: &Context, path: &Path) -> GetMeter {
+    GetMeter::new(context.json || (sink::is_pipe(path) && stdout_is_terminal()))
+}
+
+/// Tells what came of it.
+pub(crate) fn finish(
+    context: &Context,
+    done: Result<Got, Failure>,
+    path: PathBuf,
+    started: Instant,
+) -> Result<(), Failure> {
     let (report, entries) = match done {
         // The reader has seen enough: a quiet end.
         Err(failure) if failure.caused_by.is_empty() && failure.error == OutputError::Closed.to_string() => {
@@ -52,18 +70,19 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
         }
         done => done?,
     };
-    tell(context, &report, entries, (!piped).then_some(path), started.elapsed().as_secs_f64());
+    let path = (!sink::is_pipe(&path)).then_some(path);
+    tell(context, &report, entries, path, started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Fetches what the target names; of a folder, also how many entries it has.
-async fn fetch(
+/// Fetches what the target names.
+pub(crate) async fn fetch(
     client: &Client,
     target: &Target,
     path: &Path,
     args: &Get,
     meter: &GetMeter,
-) -> Result<(GetReport, Option<u64>), Failure> {
+) -> Result<Got, Failure> {
     let named = client.named(target.cid, target.path.as_ref()).await;
     match named.map_err(|error| failures::get(&error))? {
         Named::File(file) => {

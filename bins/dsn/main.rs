@@ -9,6 +9,7 @@ mod demo;
 mod devnet;
 mod doctor;
 mod drain;
+mod export;
 mod failures;
 mod farm;
 mod firewall;
@@ -16,6 +17,7 @@ mod fleet;
 mod folder;
 mod get;
 mod id;
+mod import;
 mod interrupt;
 mod join;
 mod keys;
@@ -108,6 +110,8 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
+            Command::Export(export) => export::run(&context, &export).await,
+            Command::Import(import) => import::run(&context, &import).await,
             Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,

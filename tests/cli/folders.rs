@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The same names, bytes, links and executable bits.
-fn same(a: &Path, b: &Path) -> bool {
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
     let executable = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o100;
     let names = |path: &Path| {
         let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();

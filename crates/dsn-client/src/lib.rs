@@ -2,6 +2,7 @@
 //! Decisions are state machines without I/O (`place`, `fetch`); `upload` and `download` drive them for one chunk, `put`
 //! and `get` for a file. No adapter is named here, and nothing is printed: callers get typed reports, errors and events.
 
+pub mod archive;
 mod batch;
 mod client;
 mod contents;
@@ -9,6 +10,7 @@ mod custodians;
 mod directory;
 mod download;
 mod error;
+mod export;
 mod fetch;
 mod folder;
 mod get;
@@ -31,6 +33,7 @@ mod watchdog;
 
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, RepairError, StatError};
+pub use export::{ExportReport, Lacking};
 pub use folder::{FolderWalk, Named, NamedFile, NamedFolder};
 pub use get::GetReport;
 pub use leases::{Keep, LeaseReport};
