@@ -123,7 +123,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),
             Command::Completions(shell) => man::completions(&shell),
-            Command::Man => man::run(),
+            Command::Man(man) => man::run(&man),
         }
     });
     runtime.shutdown_background();
