@@ -2,6 +2,8 @@
 
 #[path = "cli/archive.rs"]
 mod archive;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/closed.rs"]
 mod closed;
 #[path = "support/disk.rs"]

@@ -1,8 +1,9 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/archive.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where
+//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where
 //! it is used.
 
 mod archive;
+mod bench;
 mod farmers;
 mod files;
 mod firewall;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
     archive::{Export, Import},
+    bench::Bench,
     farmers::{Demo, Devnet, Drain, Farm, Status},
     files::{Cat, Get, Ls, Put, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
@@ -108,6 +110,8 @@ pub(crate) enum Command {
     Peers,
     /// Look at what usually goes wrong, and say what to do about it
     Doctor,
+    /// Measure what this machine and the network do
+    Bench(Bench),
     /// Say who may do what here, and what this node does to others
     Firewall(Firewall),
     /// Make a closed network, invite to it, revoke memberships

@@ -158,6 +158,7 @@ fn flags(args: &Args) -> Layer {
             set(Key::FarmAbsentGrace, farm.absent_grace.clone());
         }
         Command::Put(put) => set(Key::PutRedundancy, put.redundancy.clone()),
+        Command::Bench(bench) => set(Key::PutRedundancy, bench.redundancy.clone()),
         _ => {}
     }
     layer

@@ -2,6 +2,7 @@
 //! the file of its name.
 
 mod args;
+mod bench;
 mod config;
 mod context;
 mod control;
@@ -34,6 +35,7 @@ mod reach;
 mod repair;
 mod rm;
 mod runtime;
+mod scratch;
 mod session;
 mod sim;
 mod stat;
@@ -116,6 +118,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
             Command::Doctor => doctor::run(&context).await,
+            Command::Bench(bench) => bench::run(&context, &bench).await,
             Command::Firewall(firewall) => firewall::run(&context, &firewall.command).await,
             Command::Network(network) => network::run(&context, &network.command).await,
             Command::Join(join) => join::run(&context, &join),
