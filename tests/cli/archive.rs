@@ -25,17 +25,17 @@ fn lonely(folder: &Path) -> Command {
 
 fn export(network: &TestNetwork, cid: &str, pieces: &str, stick: &str) -> PathBuf {
     let dir = network.path(stick);
-    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir_all(&dir).expect("writable");
     let done = output(network.dsn().args(["export", cid, "--pieces", pieces]).arg(&dir));
     assert!(done.status.success(), "{}", shown(&done));
-    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), dir.join(cid).to_str().unwrap());
+    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), dir.join(cid).to_str().expect("UTF-8"));
     dir
 }
 
 /// The folders of the chunks that have more than one piece, in order.
 fn chunk_folders(stick: &Path, cid: &str) -> Vec<PathBuf> {
-    let folders = fs::read_dir(stick.join(cid)).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<_> = folders.filter(|folder| fs::read_dir(folder).unwrap().count() > 2).collect();
+    let folders = fs::read_dir(stick.join(cid)).expect("readable").map(|entry| entry.expect("readable").path());
+    let mut folders: Vec<_> = folders.filter(|folder| fs::read_dir(folder).expect("readable").count() > 2).collect();
     folders.sort();
     folders
 }
@@ -145,6 +145,26 @@ fn folders_come_back_whole_and_file_by_file_and_several_are_told_apart() {
     let alone = output(lonely(network.folder.path()).arg("import").arg(&a).arg("-o").arg(network.path("no")));
     refused(&alone, 4, "10 of 16 pieces are there (3-12), 6 more");
     refused(&import(&["--cid", &format!("{folder}/none")]), 3, "error: the folder has no none");
+}
+
+#[test]
+fn a_chunk_that_comes_twice_is_exported_once_and_a_lost_one_is_named_by_its_place() {
+    let mut network = TestNetwork::start(2);
+    let file = network.path("zeros and a tail");
+    fs::write(&file, [vec![0; 32 * MIB], b"tail".to_vec()].concat()).unwrap();
+    let cid = network.put(&file)["cid"].as_str().unwrap().to_owned();
+    let stick = export(&network, &cid, "0-15", "stick");
+    assert_eq!(fs::read_dir(stick.join(&cid)).unwrap().count(), 3, "the root chunk, the zeros, the tail");
+    let copy = network.path("copy");
+    (0..2).for_each(|index| network.kill(index));
+    let import = || output(lonely(network.folder.path()).arg("import").arg(&stick).arg("-o").arg(&copy));
+    let done = import();
+    assert!(done.status.success() && same(&file, &copy), "{}", shown(&done));
+    fs::remove_file(&copy).unwrap();
+    let tail = |folder: &PathBuf| fs::metadata(folder.join("00.piece")).unwrap().len() == 64;
+    let tail = chunk_folders(&stick, &cid).into_iter().find(tail).expect("a chunk of few bytes");
+    fs::remove_file(tail.join("09.piece")).unwrap();
+    refused(&import(), 4, "chunk 3 of 3: 15 of 16 pieces are there (0-8,10-15), 1 more of 9,16-47 needed");
 }
 
 #[test]

@@ -31,7 +31,7 @@ const LOOKED_FOR_AT_ONCE: usize = 16;
 pub struct ExportReport {
     /// Bytes of the file, or of all files of the folder.
     pub bytes: u64,
-    /// Chunks, the root chunk included.
+    /// Different chunks, the root chunk included.
     pub chunks: u64,
     /// Pieces that are there now.
     pub pieces: u64,
@@ -92,11 +92,12 @@ impl Client {
     ) -> Result<ExportReport, RepairError> {
         let (chunks, bytes) = self.chunks_of(context, cid).await?;
         context.progress.event(ProgressEvent::Total(bytes));
-        let chunks: BTreeSet<_> = chunks.into_iter().collect();
-        let (of, counts) = (chunks.len() as u64, Counts::default());
+        let (of, counts) = (chunks.len() as u64 - 1, Counts::default());
+        let mut seen = BTreeSet::new();
+        let once: Vec<_> = (0..).zip(chunks).filter(|(_, (chunk, _))| seen.insert(*chunk)).collect();
         {
-            let exports = (1..).zip(&chunks).map(|(number, (chunk, code))| {
-                let wanted_chunk = Wanted { chunk: *chunk, code: *code, len: None, number, of };
+            let exports = once.into_iter().map(|(number, (chunk, code))| {
+                let wanted_chunk = Wanted { chunk, code, len: None, number, of };
                 self.export_chunk(context, wanted_chunk, wanted, archive, &counts)
             });
             let mut done = std::pin::pin!(stream::iter(exports).buffer_unordered(AT_ONCE));
@@ -104,7 +105,7 @@ impl Client {
         }
         Ok(ExportReport {
             bytes,
-            chunks: of,
+            chunks: seen.len() as u64,
             pieces: counts.pieces.into_inner(),
             kept_pieces: counts.kept_pieces.into_inner(),
             written_bytes: counts.written_bytes.into_inner(),
