@@ -20,7 +20,7 @@ fn packaged(name: &str) -> PathBuf {
 }
 
 fn dsn(args: &[&str]) -> std::process::Output {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     output(isolate(&mut Command::new(DSN)).env("DSN_DIR", folder.path()).args(args))
 }
 
@@ -31,7 +31,7 @@ fn setting(line: &str) -> Option<&str> {
 
 /// The sample with every setting in it set, and the settings that are examples only.
 fn everything_set() -> (String, BTreeSet<String>) {
-    let sample = fs::read_to_string(packaged("config.toml")).unwrap();
+    let sample = fs::read_to_string(packaged("config.toml")).expect("readable");
     let (mut all, mut examples, mut table) = (String::new(), BTreeSet::new(), "");
     let mut said = String::new();
     for line in sample.lines() {
@@ -43,7 +43,7 @@ fn everything_set() -> (String, BTreeSet<String>) {
             said = if line.starts_with("# ") { format!("{said} {line}") } else { String::new() };
             continue;
         };
-        let name = format!("{table}.{}", set.split(' ').next().unwrap());
+        let name = format!("{table}.{}", set.split(' ').next().expect("a first word"));
         assert!(!said.is_empty(), "{name} has no words of explanation");
         if said.ends_with("(an example)") {
             examples.insert(name);
@@ -54,9 +54,9 @@ fn everything_set() -> (String, BTreeSet<String>) {
 }
 
 fn load(text: &str) -> Settings {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("config.toml");
-    fs::write(&file, text).unwrap();
+    fs::write(&file, text).expect("writable");
     Settings::load(&ConfigFile::Named(file), |_| None, Layer::new()).unwrap_or_else(|error| panic!("{}", error.error))
 }
 
@@ -101,8 +101,9 @@ fn the_sample_configuration_does_as_it_is_and_with_every_line_set() {
 
 /// The keys of a section of the unit, with the last value of each.
 fn unit(section: &str) -> BTreeMap<String, String> {
-    let text = fs::read_to_string(packaged("dsn-farmer.service")).unwrap();
-    let of_section = text.split("\n[").find_map(|part| part.strip_prefix(&format!("{section}]\n"))).unwrap();
+    let text = fs::read_to_string(packaged("dsn-farmer.service")).expect("readable");
+    let of_section =
+        text.split("\n[").find_map(|part| part.strip_prefix(&format!("{section}]\n"))).expect("a part of that name");
     let lines = of_section.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once('=')).map(|(key, value)| (key.into(), value.into())).collect()
 }
@@ -155,8 +156,14 @@ fn systemd_understands_the_unit_and_finds_it_safe() {
 
 /// The names that `dsn --help` lists.
 fn commands() -> Vec<String> {
-    let help = String::from_utf8(dsn(&["--help"]).stdout).unwrap();
-    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let help = String::from_utf8(dsn(&["--help"]).stdout).expect("UTF-8");
+    let list = help
+        .split("Commands:\n")
+        .nth(1)
+        .expect("a part of that name")
+        .split("\n\n")
+        .next()
+        .expect("a part of that name");
     let names = list.lines().filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }

@@ -220,12 +220,16 @@ fn the_ci_runs_the_readmes_test_command() {
 
 /// What builds something here: settings of Cargo and of the compilers, scripts, manifests.
 fn build_files() -> Vec<PathBuf> {
+    let within = |folder: &str| {
+        let entries = fs::read_dir(root().join(folder)).expect("a readable folder");
+        entries.map(|entry| entry.expect("a readable folder").path())
+    };
     let mut files: Vec<PathBuf> = [".cargo/config.toml", ".ci/run", "x", "Cargo.toml", "rust-toolchain.toml"]
         .iter()
         .map(|name| root().join(name))
-        .chain(fs::read_dir(root().join("packaging")).unwrap().map(|entry| entry.unwrap().path()))
+        .chain(within("packaging"))
         .collect();
-    for entry in fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()) {
+    for entry in within("crates") {
         files.extend([entry.join("Cargo.toml"), entry.join("build.rs")]);
     }
     files.retain(|file| file.is_file());

@@ -31,8 +31,8 @@ fn is_well_formed(text: &str) -> bool {
 
 /// Whether a process runs that was started with this folder.
 fn anybody_in(folder: &Path) -> bool {
-    let name = folder.to_str().unwrap();
-    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let name = folder.to_str().expect("UTF-8");
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
     processes
         .filter_map(|p| fs::read(p.path().join("cmdline")).ok())
         .any(|c| String::from_utf8_lossy(&c).contains(name))
