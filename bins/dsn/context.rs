@@ -161,6 +161,7 @@ fn flags(args: &Args) -> Layer {
             set(Key::PutRedundancy, put.redundancy.clone());
             set(Key::PutPrivate, put.private().map(|private| private.to_string()));
         }
+        Command::Bench(bench) => set(Key::PutRedundancy, bench.redundancy.clone()),
         _ => {}
     }
     layer

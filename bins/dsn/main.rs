@@ -2,6 +2,7 @@
 //! the file of its name.
 
 mod args;
+mod bench;
 mod cap;
 mod config;
 mod context;
@@ -10,6 +11,7 @@ mod demo;
 mod devnet;
 mod doctor;
 mod drain;
+mod export;
 mod failures;
 mod farm;
 mod firewall;
@@ -17,6 +19,7 @@ mod fleet;
 mod folder;
 mod get;
 mod id;
+mod import;
 mod interrupt;
 mod join;
 mod keys;
@@ -33,6 +36,7 @@ mod reach;
 mod repair;
 mod rm;
 mod runtime;
+mod scratch;
 mod session;
 mod sim;
 mod stat;
@@ -110,10 +114,13 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
+            Command::Export(export) => export::run(&context, &export).await,
+            Command::Import(import) => import::run(&context, &import).await,
             Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
             Command::Doctor => doctor::run(&context).await,
+            Command::Bench(bench) => bench::run(&context, &bench).await,
             Command::Firewall(firewall) => firewall::run(&context, &firewall.command).await,
             Command::Network(network) => network::run(&context, &network.command).await,
             Command::Join(join) => join::run(&context, &join),
@@ -121,7 +128,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),
             Command::Completions(shell) => man::completions(&shell),
-            Command::Man => man::run(),
+            Command::Man(man) => man::run(&man),
         }
     });
     runtime.shutdown_background();

@@ -86,7 +86,7 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
 }
 
 /// A flag that is not understood is a mistake of usage, anything else one of configuration.
-fn class(context: &Context) -> Result<Class, Failure> {
+pub(crate) fn class(context: &Context) -> Result<Class, Failure> {
     let key = Key::PutRedundancy;
     let by_flag = context.settings.get(key).is_some_and(|(_, origin)| *origin == Origin::Flag);
     let wrong = |error: ParseClassError| {
