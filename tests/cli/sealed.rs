@@ -18,7 +18,7 @@ use crate::{
 fn put(network: &TestNetwork, args: &[&str], path: &Path) -> String {
     let done = output(network.dsn().arg("put").args(args).arg(path));
     assert!(done.status.success(), "{}", shown(&done));
-    let text = String::from_utf8(done.stdout).unwrap();
+    let text = String::from_utf8(done.stdout).expect("UTF-8");
     assert_eq!(text.lines().count(), 1);
     text.trim().to_owned()
 }
@@ -26,7 +26,7 @@ fn put(network: &TestNetwork, args: &[&str], path: &Path) -> String {
 fn verified(network: &TestNetwork, capability: &str) -> String {
     let done = output(network.dsn().args(["cap", "verify", capability]));
     assert!(done.status.success(), "{}", shown(&done));
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    String::from_utf8(done.stdout).expect("UTF-8").trim().to_owned()
 }
 
 #[test]
