@@ -108,7 +108,7 @@ fn a_part_of_a_sealed_file_moves_only_the_frames_that_have_it() {
             let (got, wire_bytes) = part(&client, &report, offset as u64, length as u64).await;
             assert!(got == bytes[offset..offset + length], "{offset}+{length}, degraded");
             // 64 KiB are never within one frame: two of them from 16 pieces and a witness.
-        assert!(wire_bytes <= 5 << 19, "{wire_bytes} bytes for {offset}+{length}, degraded");
+            assert!(wire_bytes <= 5 << 19, "{wire_bytes} bytes for {offset}+{length}, degraded");
         }
     });
 }

@@ -394,6 +394,7 @@ fn takes_truth(key: Key) -> bool {
             | Key::NetworkClosed
             | Key::FarmRelay
             | Key::FarmRendezvousServer
+            | Key::PutPrivate
     )
 }
 
