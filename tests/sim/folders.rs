@@ -180,6 +180,20 @@ fn many_entries_are_listed_without_what_is_in_the_folders_within() {
 }
 
 #[test]
+fn a_hundred_thousand_entries_are_put_while_their_nodes_are() {
+    let file = |nth: u32| (path(&format!("file-{nth:06}")), MemoryEntry::File(format!("{nth}\n").into_bytes().into()));
+    let entries: Entries = (0..100_000).map(file).collect();
+    for seed in 0..4 {
+        run(async {
+            let world = World::new(seed, 12, 1 << 30, Link::default());
+            let client = world.client(ClientOptions::default());
+            let cid = put(&client, &entries).await.cid;
+            assert!(get(&client, cid, None).await == entries);
+        });
+    }
+}
+
+#[test]
 fn a_folder_is_whole_while_farmers_fail_and_after_its_repair() {
     run(async {
         let mut world = world();

@@ -8,12 +8,12 @@ use dsn_core::{
     descriptor::Code,
     folder::{Folder, FolderNode, Place, Secrecy, What},
     hash::ChunkId,
-    manifest::{Manifest, ManifestError},
+    manifest::Manifest,
     sealed::Sealed,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{client::Client, download::GetContext, error::GetError, get::join, opened};
+use crate::{client::Client, download::GetContext, error::GetError};
 
 /// Manifests of a folder's files read at once.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -58,8 +58,10 @@ impl Client {
     ) -> Result<Vec<(ChunkId, Code)>, GetError> {
         let mut all = BTreeSet::new();
         let mut files = BTreeSet::new();
-        let mut nodes = vec![(folder.level, folder.top)];
-        while let Some((level, node)) = nodes.pop() {
+        // Of nodes not looked at yet only their places are kept: all of them together are as long as the folder.
+        let mut nodes = Vec::new();
+        let mut next = Some((folder.level, folder.top));
+        while let Some((level, node)) = next {
             match node {
                 FolderNode::Leaf(leaf) => {
                     for entry in leaf.entries {
@@ -75,15 +77,14 @@ impl Client {
                     }
                 }
                 FolderNode::Inner(inner) => {
-                    for child in inner.children {
-                        all.insert((child.chunk, Code::Rs16Of48));
-                        let place = opened::Place::alone(child.chunk, child.len as usize, None);
-                        let bytes = join(self.fetch_opened(context, place).await?);
-                        let node = FolderNode::decode(level - 1, Secrecy::Public, &bytes).map_err(ManifestError)?;
-                        nodes.push((level - 1, node));
-                    }
+                    all.extend(inner.children.iter().map(|child| (child.chunk, Code::Rs16Of48)));
+                    nodes.extend(inner.children.into_iter().map(|child| (level - 1, child)));
                 }
             }
+            next = match nodes.pop() {
+                Some((level, child)) => Some((level, self.node(context, Secrecy::Public, level, child).await?)),
+                None => None,
+            };
         }
         all.extend(self.chunks_of_files(context, files).await?);
         Ok(all.into_iter().collect())

@@ -246,10 +246,20 @@ impl Client {
                 walk.nodes.pop();
             }
             let Some((level, child)) = walk.nodes.pop() else { return Ok(None) };
-            let place = opened::Place::alone(child.chunk, child.len as usize, child.key);
-            let bytes = join(self.fetch_opened(context, place).await?);
-            let node = FolderNode::decode(level, walk.secrecy, &bytes).map_err(ManifestError)?;
-            walk.enter(level, node);
+            walk.enter(level, self.node(context, walk.secrecy, level, child).await?);
         }
+    }
+
+    /// Fetches a node of a folder's tree.
+    pub(crate) async fn node(
+        &self,
+        context: &GetContext<'_>,
+        secrecy: Secrecy,
+        level: u32,
+        child: Child,
+    ) -> Result<FolderNode, GetError> {
+        let place = opened::Place::alone(child.chunk, child.len as usize, child.key);
+        let bytes = join(self.fetch_opened(context, place).await?);
+        Ok(FolderNode::decode(level, secrecy, &bytes).map_err(ManifestError)?)
     }
 }

@@ -13,14 +13,14 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
     descriptor::Code,
-    folder::{Built, Entry, EntryPath, FolderBuilder, Pack, Packing, Place, Placed, PlacedNode, What},
+    folder::{Built, Entry, EntryPath, Folder, FolderBuilder, Pack, Packing, Place, Placed, PlacedNode, What},
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, SEALED_CHUNK_BYTES},
     manifest::Manifest,
     sealed::{SealedBody, reference},
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::{
     client::Client,
@@ -35,6 +35,9 @@ use crate::{
 
 /// Packs on their way at once, with the files beside them.
 const GROUPS_AT_ONCE: usize = 3;
+
+/// Groups from when they are read until the nodes that name their files are stored.
+const TURNS: usize = GROUPS_AT_ONCE + 1;
 
 /// Large files of one group opened at once.
 const FILES_AT_ONCE: usize = 16;
@@ -56,10 +59,18 @@ enum Item {
     Alone { executable: bool, source: Source },
 }
 
+/// A group whose files are stored, with its turn.
+struct StoredGroup<'a> {
+    entries: Vec<Entry>,
+    totals: Totals,
+    _turn: SemaphorePermit<'a>,
+}
+
 /// What all groups of one put share.
 struct FolderPut<'a> {
     context: &'a PutContext<'a>,
     extent: Extent,
+    turns: Semaphore,
     room: Semaphore,
     chunks: AtomicU64,
     has_begun: AtomicBool,
@@ -113,28 +124,14 @@ impl Client {
     async fn put_folder_guarded(&self, context: &PutContext<'_>, tree: &mut dyn Tree) -> Result<PutReport, PutError> {
         let extent = context.dog.pause(tree.survey()).await?;
         context.progress.event(ProgressEvent::Total(extent.bytes));
-        let room = Semaphore::new(ROOM_MIB as usize);
+        let (turns, room) = (Semaphore::new(TURNS), Semaphore::new(ROOM_MIB as usize));
         let (chunks, has_begun, refs) = Default::default();
-        let put = FolderPut { context, extent, room, chunks, has_begun, refs };
-        let mut totals = Totals::default();
-        let mut builder = FolderBuilder::default();
-        {
-            let groups = groups(context, put.packing(), tree).map_ok(|group| self.put_group(&put, group));
-            let mut groups = std::pin::pin!(groups.try_buffered(GROUPS_AT_ONCE));
-            while let Some((entries, part)) = groups.try_next().await? {
-                totals.join(part);
-                for entry in entries {
-                    let nodes = builder.push(entry);
-                    self.put_nodes(&put, &mut builder, nodes, &mut totals).await?;
-                }
-            }
-        }
-        let folder = loop {
-            match builder.finish() {
-                Built::Folder(folder) => break folder,
-                Built::Nodes(nodes) => self.put_nodes(&put, &mut builder, nodes, &mut totals).await?,
-            }
-        };
+        let put = FolderPut { context, extent, turns, room, chunks, has_begun, refs };
+        // Files and nodes travel in the same messages, sent by whoever asked first: neither may stand still while the
+        // other is waited for. The turns bound what lies between them.
+        let (stored, to_name) = mpsc::channel(TURNS);
+        let ((), (folder, mut totals)) =
+            futures::try_join!(self.put_groups(&put, tree, stored), self.put_tree(&put, to_name))?;
         let (entries, len) = (folder.entries, folder.total_len);
         let root = if context.is_sealed() {
             let refs = put.refs.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -144,6 +141,49 @@ impl Client {
         };
         let report = self.finish_put(context, root, totals).await?;
         Ok(PutReport { entries: Some(entries), ..report })
+    }
+
+    /// Stores the files, a few groups at once, and hands the groups on in order.
+    async fn put_groups<'a>(
+        &self,
+        put: &'a FolderPut<'_>,
+        tree: &mut dyn Tree,
+        stored: mpsc::Sender<StoredGroup<'a>>,
+    ) -> Result<(), PutError> {
+        let groups = groups(put, tree).map_ok(|(_turn, group)| async move {
+            let (entries, totals) = self.put_group(put, group).await?;
+            Ok(StoredGroup { entries, totals, _turn })
+        });
+        let mut groups = std::pin::pin!(groups.try_buffered(GROUPS_AT_ONCE));
+        while let Some(group) = groups.try_next().await? {
+            // There is room for each that has a turn. Nobody takes it only when the nodes have failed, and who waits for
+            // both hears of that.
+            let _taken = stored.try_send(group);
+        }
+        Ok(())
+    }
+
+    /// Stores the nodes that name what is stored, and gives the top.
+    async fn put_tree(
+        &self,
+        put: &FolderPut<'_>,
+        mut to_name: mpsc::Receiver<StoredGroup<'_>>,
+    ) -> Result<(Folder, Totals), PutError> {
+        let mut totals = Totals::default();
+        let mut builder = FolderBuilder::default();
+        while let Some(StoredGroup { entries, totals: part, _turn }) = to_name.recv().await {
+            totals.join(part);
+            for entry in entries {
+                let nodes = builder.push(entry);
+                self.put_nodes(put, &mut builder, nodes, &mut totals).await?;
+            }
+        }
+        loop {
+            match builder.finish() {
+                Built::Folder(folder) => return Ok((folder, totals)),
+                Built::Nodes(nodes) => self.put_nodes(put, &mut builder, nodes, &mut totals).await?,
+            }
+        }
     }
 
     async fn put_group(&self, put: &FolderPut<'_>, group: Group) -> Result<(Vec<Entry>, Totals), PutError> {
@@ -235,21 +275,21 @@ impl Client {
     }
 }
 
-/// The entries of a tree, those together whose small files share a pack.
-fn groups<'a>(
-    context: &'a PutContext<'_>,
-    packing: Packing,
-    tree: &'a mut dyn Tree,
-) -> impl Stream<Item = Result<Group, PutError>> + 'a {
-    stream::try_unfold((tree, packing, None), async |(tree, mut packing, mut next)| {
+/// The entries of a tree, those together whose small files share a pack, each group when it has a turn.
+fn groups<'t, 'p: 't>(
+    put: &'p FolderPut<'_>,
+    tree: &'t mut dyn Tree,
+) -> impl Stream<Item = Result<(SemaphorePermit<'p>, Group), PutError>> + 't {
+    stream::try_unfold((tree, put.packing(), None), async |(tree, mut packing, mut next)| {
+        let turn = put.turns.acquire().await.expect("never closed");
         let mut group = Group::default();
         loop {
             let found = match next.take() {
                 Some(found) => Some(found),
-                None => context.dog.pause(tree.next()).await?,
+                None => put.context.dog.pause(tree.next()).await?,
             };
             let Some(Found { path, what }) = found else {
-                let last = (!group.items.is_empty()).then_some((group, (tree, packing, None)));
+                let last = (!group.items.is_empty()).then_some(((turn, group), (tree, packing, None)));
                 return Ok(last);
             };
             let small: Option<Bytes> = match &what {
@@ -259,7 +299,7 @@ fn groups<'a>(
             let small = small.unwrap_or_default();
             if packing.ends_before(small.len()) {
                 packing.begin();
-                return Ok(Some((group, (tree, packing, Some(Found { path, what })))));
+                return Ok(Some(((turn, group), (tree, packing, Some(Found { path, what })))));
             }
             let item = match what {
                 FoundWhat::Folder => Item::Known(What::Folder),
@@ -277,7 +317,7 @@ fn groups<'a>(
             group.items.push((path, item));
             if packing.ends_after(&small) {
                 packing.begin();
-                return Ok(Some((group, (tree, packing, None))));
+                return Ok(Some(((turn, group), (tree, packing, None))));
             }
         }
     })

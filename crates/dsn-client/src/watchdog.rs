@@ -20,8 +20,20 @@ pub(crate) struct Watchdog {
 
 struct Inner {
     fed: Instant,
-    paused: bool,
+    /// Waits for something else that are going on.
+    pauses: usize,
     last_errors: BTreeMap<NodeId, NetworkError>,
+}
+
+/// Lasts as long as something else is waited for.
+struct Pause<'a>(&'a Watchdog);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock().expect("no panic while locked");
+        inner.pauses -= 1;
+        inner.fed = Instant::now();
+    }
 }
 
 /// Nothing moved.
@@ -32,10 +44,7 @@ pub(crate) struct Stalled {
 
 impl Watchdog {
     pub(crate) fn new(stall_after: Duration) -> Self {
-        Self {
-            stall_after,
-            inner: Mutex::new(Inner { fed: Instant::now(), paused: false, last_errors: BTreeMap::new() }),
-        }
+        Self { stall_after, inner: Mutex::new(Inner { fed: Instant::now(), pauses: 0, last_errors: BTreeMap::new() }) }
     }
 
     /// Something moved.
@@ -45,16 +54,14 @@ impl Watchdog {
 
     /// Waits for something that is not the network (a pipe somebody types into) without counting the time.
     pub(crate) async fn pause<T>(&self, wait: impl Future<Output = T>) -> T {
-        self.inner.lock().expect("no panic while locked").paused = true;
-        let output = wait.await;
-        let mut inner = self.inner.lock().expect("no panic while locked");
-        (inner.paused, inner.fed) = (false, Instant::now());
-        output
+        self.inner.lock().expect("no panic while locked").pauses += 1;
+        let _pause = Pause(self);
+        wait.await
     }
 
     fn starved(&self) -> bool {
         let inner = self.inner.lock().expect("no panic while locked");
-        !inner.paused && inner.fed + self.stall_after <= Instant::now()
+        inner.pauses == 0 && inner.fed + self.stall_after <= Instant::now()
     }
 
     /// A node failed; kept for the message.
@@ -108,5 +115,19 @@ impl Watchdog {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_side_by_side_or_dropped_end_one_by_one() {
+        let dog = Watchdog::new(Duration::from_secs(10));
+        let pause = |secs| dog.pause(tokio::time::sleep(Duration::from_secs(secs)));
+        assert!(dog.guard(async { tokio::join!(pause(1), pause(100)) }).await.is_ok(), "one of them goes on");
+        assert!(tokio::time::timeout(Duration::from_secs(1), pause(100)).await.is_err());
+        assert!(dog.guard(std::future::pending::<()>()).await.is_err(), "a pause that was dropped is over");
     }
 }
