@@ -197,6 +197,7 @@ mod tests {
             assert_eq!(open(&key(1), &sealed).map(|opened| opened.to_vec()), Ok(made(len)));
             assert_eq!(open(&key(2), &sealed), Err(OpenError));
         }
+        assert_ne!(key(1).commitment(), key(2).commitment());
         for none in [0, 15, FRAME_BYTES + 1, FRAME_BYTES + 15] {
             assert_eq!(opened_len(none), None, "{none}");
         }
@@ -255,6 +256,9 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(open(&key, &flipped).is_err());
             prop_assert!(open(&key, &sealed[..at.index(sealed.len())]).is_err(), "cut off");
+            for end in (FRAME_BYTES..sealed.len()).step_by(FRAME_BYTES) {
+                prop_assert!(open(&key, &sealed[..end]).is_err(), "cut off after a frame");
+            }
             let mut longer = sealed.to_vec();
             longer.extend_from_slice(&sealed[..sealed.len().min(FRAME_BYTES)]);
             prop_assert!(open(&key, &longer).is_err(), "a frame twice");
