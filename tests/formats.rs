@@ -24,7 +24,7 @@ use std::{collections::BTreeSet, fmt::Write, fs, num::NonZeroU64, path::PathBuf}
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
     audit::{AuditItem, slice},
-    chunk::chunk_count,
+    chunk::Layout,
     cid::Cid,
     descriptor::{Code, Descriptor},
     erasure::{EncodedChunk, encode},
@@ -158,8 +158,12 @@ fn locator() -> Locator {
 
 fn list(total_len: u64) -> ChunkList {
     let level = level_for(total_len).expect("not too long");
-    let len = (0..level).fold(total_len, |len, _| chunk_count(len) * 32);
-    ChunkList::new(level, total_len, content(usize::try_from(chunk_count(len) * 32).expect("fits memory")).freeze())
+    let len = (0..level).fold(total_len, |len, _| Layout::even(len).count() * 32);
+    ChunkList::new(
+        level,
+        total_len,
+        content(usize::try_from(Layout::even(len).count() * 32).expect("fits memory")).freeze(),
+    )
 }
 
 fn objects() -> Vec<Vector> {

@@ -1,0 +1,115 @@
+//! A put's input in chunks: of one size, or cut where the content says. Where it is cut follows from the bytes alone, not
+//! from how they could be read. At most one chunk of the longest kind is in memory here.
+
+use bytes::{Buf, BytesMut};
+use dsn_core::{
+    cutter::Cutter,
+    limits::{CDC_MAX_BYTES, CHUNK_MAX_BYTES, INLINE_MAX_BYTES, SEALED_CHUNK_BYTES},
+    ports::{Compute, compute},
+};
+
+use crate::{error::PutError, input::Input, watchdog::Watchdog};
+
+/// Where to cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// After so many bytes.
+    Every(usize),
+    /// Where the content says.
+    Content(Cutter),
+}
+
+impl Cut {
+    /// Into chunks of one size.
+    pub(crate) const PLAIN: Self = Self::Every(CHUNK_MAX_BYTES);
+
+    /// The same of what will be sealed.
+    pub(crate) const SEALED: Self = Self::Every(SEALED_CHUNK_BYTES);
+
+    fn max(self) -> usize {
+        match self {
+            Self::Every(len) => len,
+            Self::Content(_) => CDC_MAX_BYTES,
+        }
+    }
+}
+
+/// What is left of an input.
+pub(crate) struct Cutting<'a> {
+    input: &'a mut dyn Input,
+    cut: Cut,
+    /// Read and not yet cut.
+    read: BytesMut,
+    has_ended: bool,
+}
+
+impl<'a> Cutting<'a> {
+    /// Reads the beginning.
+    pub(crate) async fn begin(dog: &Watchdog, input: &'a mut dyn Input, cut: Cut) -> Result<Self, PutError> {
+        let mut cutting = Self { input, cut, read: BytesMut::new(), has_ended: false };
+        cutting.fill(dog).await?;
+        Ok(cutting)
+    }
+
+    /// Bytes of the whole input, when that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.input.size()
+    }
+
+    /// All of it, when it is short enough to be in a manifest.
+    pub(crate) fn short(&mut self) -> Result<Option<BytesMut>, PutError> {
+        if self.read.len() > INLINE_MAX_BYTES {
+            return Ok(None);
+        }
+        self.finish()?;
+        Ok(Some(std::mem::take(&mut self.read)))
+    }
+
+    /// Whether what was read is what there was.
+    pub(crate) fn finish(&mut self) -> Result<(), PutError> {
+        Ok(self.input.finish()?)
+    }
+
+    /// The next chunk; none after the last.
+    pub(crate) async fn next(
+        &mut self,
+        dog: &Watchdog,
+        processors: &dyn Compute,
+    ) -> Result<Option<BytesMut>, PutError> {
+        self.fill(dog).await?;
+        if self.read.is_empty() {
+            return Ok(None);
+        }
+        let len = match self.cut {
+            Cut::Every(_) => self.read.len(),
+            Cut::Content(cutter) => {
+                let read = std::mem::take(&mut self.read);
+                let (len, read) = compute(processors, move || (cutter.first_len(&read), read)).await;
+                self.read = read;
+                len
+            }
+        };
+        if len == self.read.len() {
+            return Ok(Some(std::mem::take(&mut self.read)));
+        }
+        // A part of the buffer would keep all of it in memory.
+        let chunk = BytesMut::from(&self.read[..len]);
+        self.read.advance(len);
+        Ok(Some(chunk))
+    }
+
+    async fn fill(&mut self, dog: &Watchdog) -> Result<(), PutError> {
+        let room = self.cut.max() - self.read.len();
+        if room == 0 || self.has_ended {
+            return Ok(());
+        }
+        let more = dog.pause(self.input.read_chunk(room)).await?;
+        self.has_ended = more.len() < room;
+        if self.read.is_empty() {
+            self.read = more;
+        } else {
+            self.read.extend_from_slice(&more);
+        }
+        Ok(())
+    }
+}
