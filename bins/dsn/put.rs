@@ -13,11 +13,7 @@ use dsn_client::{
     input::{FileInput, Input, InputError, PipeInput},
     tree::{DiskTree, Special},
 };
-use dsn_core::{
-    capability::Capability,
-    redundancy::Class,
-    seal::Secret,
-};
+use dsn_core::{capability::Capability, redundancy::Class, seal::Secret};
 use serde::Serialize;
 
 use crate::{

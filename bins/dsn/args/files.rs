@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 const PUT_EXAMPLES: &str = "Examples:
   dsn put photo.tif
-  pg_dump club | dsn put --chunking cdc -   # tomorrow's dump sends what is new in it; always put it so: fixed is another CID
+  pg_dump club | dsn put --chunking cdc -   # the next dump, put so too, sends only what is new in it
   dsn put --private diary";
 
 #[derive(Debug, clap::Args)]

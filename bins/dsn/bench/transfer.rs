@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use dsn_cli::{Exit, Failure, note};
 use dsn_client::{
-    Keep, Privacy, PutOptions, PutReport, Safety,
+    Keep, PutOptions, PutReport,
     input::FileInput,
     output::{FileOutput, Overwrite},
 };

@@ -113,3 +113,74 @@ impl<'a> Cutting<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read, time::Duration};
+
+    use bytes::Bytes;
+    use dsn_core::ports::InlineCompute;
+
+    use super::*;
+    use crate::input::{MemoryInput, PipeInput};
+
+    /// Gives as many bytes at a time as a pipe may.
+    struct Dribble {
+        rest: Bytes,
+        step: usize,
+    }
+
+    impl Read for Dribble {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.step = self.step * 7 % 65_537 + 1;
+            let len = self.step.min(buffer.len()).min(self.rest.len());
+            buffer[..len].copy_from_slice(&self.rest.split_to(len));
+            Ok(len)
+        }
+    }
+
+    fn made(len: usize) -> Bytes {
+        let mut state = 1u64;
+        let byte = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_le_bytes()[7]
+        };
+        (0..len).map(byte).collect()
+    }
+
+    async fn chunks(input: &mut dyn Input, cut: Cut) -> Vec<BytesMut> {
+        let dog = Watchdog::new(Duration::from_secs(60));
+        let mut cutting = Cutting::begin(&dog, input, cut).await.expect("readable");
+        let mut chunks = Vec::new();
+        while let Some(chunk) = cutting.next(&dog, &InlineCompute).await.expect("readable") {
+            chunks.push(chunk);
+        }
+        chunks
+    }
+
+    #[tokio::test]
+    async fn where_it_is_cut_does_not_depend_on_how_it_is_read() {
+        for len in [0, 1, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES + 1, 2 * CDC_MAX_BYTES + 77] {
+            let bytes = made(len);
+            for cut in [Cut::PLAIN, Cut::SEALED, Cut::Content(Cutter::public()), Cut::Content(Cutter::seeded(9))] {
+                let whole = chunks(&mut MemoryInput::new(bytes.clone()), cut).await;
+                let dribbled = chunks(&mut PipeInput::new(Dribble { rest: bytes.clone(), step: len }), cut).await;
+                assert!(whole == dribbled, "{len} {cut:?}");
+                assert!(whole.concat() == bytes, "{len} {cut:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn chunks_are_the_cutters() {
+        let bytes = made(30 << 20);
+        let mut rest = &bytes[..];
+        for chunk in chunks(&mut MemoryInput::new(bytes.clone()), Cut::Content(Cutter::public())).await {
+            let len = Cutter::public().first_len(&rest[..rest.len().min(CDC_MAX_BYTES)]);
+            assert!(chunk == rest[..len]);
+            assert!(len == rest.len() || chunk.capacity() < len + 4096, "no more than the chunk stays in memory");
+            rest = &rest[len..];
+        }
+        assert!(rest.is_empty());
+    }
+}
