@@ -84,7 +84,7 @@ async fn local(
         farmers,
         // Three times the file at most lies on all of them together; some room for what a store needs besides.
         storage: bytes.saturating_mul(4).max(1 << 30).to_string(),
-        disk_reserve: Some("64MiB".into()),
+        disk_reserve: fleet::DISK_RESERVE.into(),
         absent_grace: None,
         network: NETWORK.into(),
         psk: None,

@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         root: scratch.path().to_path_buf(),
         farmers: FARMERS,
         storage: "10GiB".into(),
-        disk_reserve: Some("64MiB".into()),
+        disk_reserve: fleet::DISK_RESERVE.into(),
         absent_grace: Some(ABSENT_GRACE.into()),
         network: NETWORK.into(),
         psk: None,

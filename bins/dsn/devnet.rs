@@ -8,7 +8,7 @@ use crate::{args::Devnet, context::Context, fleet, interrupt::Interrupts};
 
 pub(crate) async fn run(context: &Context, args: &Devnet) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    for size in [Some(&args.storage), args.disk_reserve.as_ref()].into_iter().flatten() {
+    for size in [&args.storage, &args.disk_reserve] {
         parse_size(size).map_err(|error| Failure::of(Exit::Configuration, &error))?;
     }
     if let Some(grace) = &args.absent_grace {

@@ -12,8 +12,10 @@ use crate::membership;
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
-const NO_ROOM: &str =
-    "farmers lend no more, or no more to one owner: give files up with `dsn rm`, or find more farmers";
+const NO_ROOM: &str = "farmers lend no more, or no more to one owner: give files up with `dsn rm`, or find more farmers; \
+     `dsn status` of a farmer says what keeps it from taking more";
+const TOO_LITTLE_LENT: &str = "lend more with `dsn farm --storage SIZE`, or choose --redundancy low; \
+     `dsn status` of a farmer says what keeps it from taking more";
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
 /// Of being left outside, whatever was being done.
@@ -92,7 +94,7 @@ pub(crate) fn put(error: &PutError, quota: Option<u64>) -> Failure {
         PutError::NeedsSpace { needs, offers } => {
             let (needs, offers) = (human_bytes(*needs), human_bytes(*offers));
             Failure::new(Exit::NotEnough, format!("the file needs {needs}, the network offers {offers}"))
-                .hint("lend more space with `dsn farm --storage SIZE`, or choose --redundancy low")
+                .hint(TOO_LITTLE_LENT)
         }
         PutError::NotEnoughPieces { full: 1.., .. } => of(Exit::NotEnough).hint(match quota {
             Some(quota) => format!(

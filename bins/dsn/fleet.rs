@@ -14,6 +14,10 @@ pub(crate) use self::guest::guest;
 /// A farmer told to stop gets this long to do so.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
+/// Space each leaves free on the disk if nobody says otherwise: little, since these are networks to try things with, on
+/// machines whose disks may be nearly full.
+pub(crate) const DISK_RESERVE: &str = "64MiB";
+
 /// One child.
 pub(crate) struct Member {
     pub(crate) dir: PathBuf,
@@ -28,7 +32,7 @@ pub(crate) struct FleetOptions {
     pub(crate) root: PathBuf,
     pub(crate) farmers: u16,
     pub(crate) storage: String,
-    pub(crate) disk_reserve: Option<String>,
+    pub(crate) disk_reserve: String,
     pub(crate) absent_grace: Option<String>,
     pub(crate) network: String,
     /// The file of their pre-shared key.

@@ -33,7 +33,10 @@ pub(crate) struct Farmer {
 impl Farmer {
     pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
         let mut command = dsn(dir);
-        command.args(["farm", "--json", "--disk-reserve", "16MiB", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
+        command.args(["farm", "--json", "--listen", "/ip4/127.0.0.1/tcp/0"]).args(more);
+        if !more.contains(&"--disk-reserve") {
+            command.args(["--disk-reserve", "16MiB"]);
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let said = Arc::new(Mutex::new(String::new()));
         let (stderr, keep) = (child.stderr.take().expect("piped"), Arc::clone(&said));
@@ -193,6 +196,26 @@ fn a_farmer_that_lends_less_than_it_holds_starts_and_serves() {
     network.get_same(&cid, &file);
     assert!(farmer.status()["served_bytes"].as_u64().unwrap() > 0, "{}", farmer.status());
     assert_eq!(farmer.status()["pieces"], pieces);
+    farmer.end();
+}
+
+#[test]
+fn a_farmer_whose_disk_is_full_to_its_reserve_says_why_it_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let farmer = Farmer::start(dir.path(), &["--storage", "1GiB", "--disk-reserve", "4EiB"]);
+    until("it warns", || {
+        farmer.said().contains("warning: the disk has ") && farmer.said().contains("nothing new is taken")
+    });
+    let status = farmer.status();
+    let problems = status["problems"].as_array().unwrap();
+    assert!(problems.iter().any(|problem| problem.as_str().unwrap().contains("--disk-reserve")), "{status}");
+    let file = dir.path().join("file");
+    fs::write(&file, vec![7; 300_000]).unwrap();
+    let done = output(
+        dsn(&dir.path().join("client")).args(["put", "--allow-unsafe", "--bootstrap", &farmer.address]).arg(&file),
+    );
+    refused(&done, 4, "the network offers 0 B");
+    assert!(shown(&done).contains("`dsn status` of a farmer says what keeps it"), "{}", shown(&done));
     farmer.end();
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::fleet;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {
     /// The file to use (default: 64 MiB of made-up bytes)
@@ -17,8 +19,8 @@ pub(crate) struct Devnet {
     #[arg(long, value_name = "SIZE", default_value = "10GiB")]
     pub(crate) storage: String,
     /// Space each of them leaves free on the disk
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) disk_reserve: Option<String>,
+    #[arg(long, value_name = "SIZE", default_value = fleet::DISK_RESERVE)]
+    pub(crate) disk_reserve: String,
     /// How long a silent farmer still counts, such as 30s, before what it held is repaired
     #[arg(long, value_name = "DUR")]
     pub(crate) absent_grace: Option<String>,

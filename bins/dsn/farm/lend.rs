@@ -31,6 +31,13 @@ impl Disk for FolderDisk {
     }
 }
 
+/// Says it when a disk is full up to what is to stay free on it, so that nothing is taken though space is lent.
+pub(super) fn full_disk(disk: &FolderDisk, reserve_bytes: u64) -> Option<String> {
+    let free = disk.free_bytes().filter(|free| *free <= reserve_bytes)?;
+    let (free, reserve) = (human_bytes(free), human_bytes(reserve_bytes));
+    Some(format!("the disk has {free} left, {reserve} stay free (--disk-reserve): nothing new is taken"))
+}
+
 /// What the settings say.
 pub(super) fn options(context: &Context) -> Result<FarmerOptions, Failure> {
     let missing = || Failure::new(Exit::Configuration, "how much to lend is not set").hint("dsn farm --storage 100GiB");

@@ -73,7 +73,8 @@ async fn status_now(running: &Running) -> StatusJson {
     );
     let strays = running.node.strays();
     let strays = strays.iter().map(|Stray { address, reason }| format!("the bootstrap node at {address}: {reason}"));
-    status.troubled_by(twins.into_iter().chain(failure).chain(running.gatekeeper.problem()).chain(strays).collect())
+    let troubles = twins.into_iter().chain(failure).chain(running.full_disk()).chain(running.gatekeeper.problem());
+    status.troubled_by(troubles.chain(strays).collect())
 }
 
 /// One count at a time: each takes one of the store's few reads for as long as it lasts.

@@ -2,13 +2,17 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use dsn_cli::{Failure, Key};
+use dsn_cli::{Failure, Key, note};
 use dsn_core::identity::Identity;
 use dsn_farmer::{Farmer, FarmerOptions, FarmerParts};
 use dsn_net::{NetOptions, Node, Room};
 use dsn_store::RocksStore;
 
-use super::{firewall::Gatekeeper, lend, members, store};
+use super::{
+    firewall::Gatekeeper,
+    lend::{self, FolderDisk, full_disk},
+    members, store,
+};
 use crate::{
     context::Context,
     failures,
@@ -23,6 +27,8 @@ pub(super) struct Running {
     pub(super) node: Node,
     pub(super) store: RocksStore,
     pub(super) gatekeeper: Gatekeeper,
+    disk: Arc<FolderDisk>,
+    disk_reserve_bytes: u64,
     /// Held by whoever has everything counted.
     pub(super) counting: tokio::sync::Mutex<()>,
     /// Exists while everything is to be moved off, so that a restart goes on with it.
@@ -30,6 +36,11 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// What its disk keeps it from.
+    pub(super) fn full_disk(&self) -> Option<String> {
+        full_disk(&self.disk, self.disk_reserve_bytes)
+    }
+
     /// Remembers whether everything is to be moved off.
     pub(super) fn set_draining(&self, wanted: bool) {
         let done = if wanted { std::fs::write(&self.draining, "") } else { std::fs::remove_file(&self.draining) };
@@ -61,9 +72,14 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
         ..net
     };
     let store = store::open(&context.folder.path("store"), options.reserved_bytes).await?;
+    let disk = Arc::new(FolderDisk::of(&context.folder));
+    let disk_reserve_bytes = options.disk_reserve_bytes;
+    if let Some(full) = full_disk(&disk, disk_reserve_bytes) {
+        note(&format!("warning: {full}"));
+    }
     let parts = FarmerParts {
         store: Arc::new(store.clone()),
-        disk: Arc::new(lend::FolderDisk::of(&context.folder)),
+        disk: Arc::clone(&disk) as _,
         compute: Arc::new(ThreadCompute::new()),
         environment: Arc::new(SystemEnvironment),
         identity,
@@ -77,7 +93,8 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
     match Node::start(net, Arc::clone(&farmer) as _).await {
         Ok(node) => {
             let gatekeeper = Gatekeeper::new(context.folder.clone(), rules, fence);
-            Ok(Running { farmer, node, store, gatekeeper, counting: tokio::sync::Mutex::default(), draining })
+            let counting = tokio::sync::Mutex::default();
+            Ok(Running { farmer, node, store, gatekeeper, disk, disk_reserve_bytes, counting, draining })
         }
         Err(error) => {
             farmer.stop();

@@ -58,14 +58,12 @@ fn command(options: &FleetOptions, dir: &Path, bootstrap: Option<&str>) -> std::
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("farm").arg("--json").arg("--with-parent");
     command.arg("--dir").arg(dir).args(["--storage", &options.storage, "--network", &options.network]);
+    command.args(["--disk-reserve", &options.disk_reserve]);
     command.args(["--listen", "/ip4/127.0.0.1/tcp/0"]);
     match &options.psk {
         Some(file) => command.args(["--psk", file]), // which covers TCP only
         None => command.args(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"]),
     };
-    if let Some(reserve) = &options.disk_reserve {
-        command.args(["--disk-reserve", reserve]);
-    }
     if let Some(grace) = &options.absent_grace {
         command.args(["--absent-grace", grace]);
     }
