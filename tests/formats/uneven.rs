@@ -51,7 +51,7 @@ fn sealed() -> Manifest {
 
 pub(crate) fn vectors() -> Vec<Vector> {
     let manifest = |bytes| Manifest::decode(&bytes).expect(VALID).encode();
-    let long = [5 << 36, 3 << 30, 1 << 20];
+    let long = [5 << 34, 3 << 34, 1 << 20];
     let of = |name, list: Manifest| Vector { name, bytes: list.encode(), again: manifest };
     vec![
         of("manifest-uneven-0", list(&[5_000_000, 1_048_576, 77], 3)),

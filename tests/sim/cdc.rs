@@ -270,11 +270,14 @@ impl Input for Repeated {
     }
 }
 
-/// A beginning of made-up bytes that is cut soon: put again and again it is a file of equal chunks.
+/// A beginning of made-up bytes that is cut soon: put again and again it is a file of equal chunks. Where a chunk ends
+/// depends on the byte behind it too, and not on its first, so that one is made the same.
 fn short_chunk() -> Bytes {
     let of = |seed| {
-        let bytes = made(seed, CDC_MAX_BYTES);
-        bytes.slice(..Cutter::public().first_len(&bytes))
+        let mut bytes = made(seed, CDC_MAX_BYTES).to_vec();
+        let len = Cutter::public().first_len(&bytes);
+        bytes[0] = bytes[len];
+        Bytes::from(bytes).slice(..len)
     };
     (0..8).map(of).min_by_key(Bytes::len).expect("some")
 }
