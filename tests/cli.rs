@@ -4,6 +4,8 @@
 mod archive;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/cdc.rs"]
+mod cdc;
 #[path = "cli/closed.rs"]
 mod closed;
 #[path = "support/disk.rs"]

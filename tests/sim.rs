@@ -1,6 +1,8 @@
 //! The client and the farmers on virtual time: what `put` promises holds for every seed, whatever fails within the
 //! promise. `DSN_SIM_SEEDS=1000..2000 cargo test --test sim` plays other seeds.
 
+#[path = "sim/cdc.rs"]
+mod cdc;
 #[path = "sim/folders.rs"]
 mod folders;
 #[path = "sim/sealed.rs"]

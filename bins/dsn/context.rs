@@ -159,6 +159,7 @@ fn flags(args: &Args) -> Layer {
         }
         Command::Put(put) => {
             set(Key::PutRedundancy, put.redundancy.clone());
+            set(Key::PutChunking, put.chunking.clone());
             set(Key::PutPrivate, put.private().map(|private| private.to_string()));
         }
         Command::Bench(bench) => set(Key::PutRedundancy, bench.redundancy.clone()),

@@ -1,7 +1,9 @@
 //! `dsn put`: stores a file or a folder, prints its CID, and says what may fail from now on.
 
 use std::{
+    fmt::Display,
     path::Path,
+    str::FromStr,
     time::{Duration, Instant},
 };
 
@@ -11,11 +13,7 @@ use dsn_client::{
     input::{FileInput, Input, InputError, PipeInput},
     tree::{DiskTree, Special},
 };
-use dsn_core::{
-    capability::Capability,
-    redundancy::{Class, ParseClassError},
-    seal::Secret,
-};
+use dsn_core::{capability::Capability, redundancy::Class, seal::Secret};
 use serde::Serialize;
 
 use crate::{
@@ -48,12 +46,13 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
     let ttl = ttl(context, args)?;
     let privacy = privacy(context, args)?;
+    let chunking = chosen(context, Key::PutChunking)?;
     let mut source = open(args)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = PutMeter::new(context.json);
     let put = async {
-        let options = PutOptions { class, safety, ttl, privacy };
+        let options = PutOptions { class, safety, ttl, privacy, chunking };
         let put = match &mut source {
             Source::File(input) => session.client.put(&mut **input, options, &meter).await,
             Source::Folder(tree) => session.client.put_folder(tree, options, &meter).await,
@@ -85,11 +84,14 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A flag that is not understood is a mistake of usage, anything else one of configuration.
 pub(crate) fn class(context: &Context) -> Result<Class, Failure> {
-    let key = Key::PutRedundancy;
+    chosen(context, Key::PutRedundancy)
+}
+
+/// A flag that is not understood is a mistake of usage, anything else one of configuration.
+fn chosen<T: FromStr<Err: Display>>(context: &Context, key: Key) -> Result<T, Failure> {
     let by_flag = context.settings.get(key).is_some_and(|(_, origin)| *origin == Origin::Flag);
-    let wrong = |error: ParseClassError| {
+    let wrong = |error: T::Err| {
         let failure = context.misunderstood(key, error);
         if by_flag { Failure { exit: Exit::Usage, ..failure } } else { failure }
     };

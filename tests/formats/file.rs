@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use bytes::BytesMut;
 use dsn_core::{
-    chunk::{chunk_count, chunk_len},
+    chunk::Layout,
     cid::Cid,
     descriptor::Code,
     erasure::encode,
@@ -32,9 +32,9 @@ fn put(file: BytesMut) -> (Cid, Vec<ChunkId>) {
     let manifest = if file.len() <= INLINE_MAX_BYTES {
         Manifest::Inline(file)
     } else {
-        let mut rest = file;
-        for index in 0..chunk_count(total) {
-            let chunk = BytesMut::from(&rest.split_to(chunk_len(total, index))[..]);
+        let (mut rest, layout) = (file, Layout::even(total));
+        for index in 0..layout.count() {
+            let chunk = BytesMut::from(&rest.split_to(layout.chunk_len(index))[..]);
             chunks.push(encode(Code::Rs16Of48, chunk).descriptor.id());
         }
         let ids = chunks.iter().flat_map(|id| *id.as_bytes()).collect();

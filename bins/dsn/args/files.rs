@@ -2,7 +2,13 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+const PUT_EXAMPLES: &str = "Examples:
+  dsn put photo.tif
+  pg_dump club | dsn put --chunking cdc -   # the next dump, put so too, sends only what is new in it
+  dsn put --private diary";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct Put {
     /// The file or folder to store; - for standard input
     pub(crate) path: PathBuf,
@@ -21,6 +27,10 @@ pub(crate) struct Put {
     /// Do not seal it, whatever the configuration says
     #[arg(long)]
     pub(crate) public: bool,
+    /// Where to cut files above 64 KiB: fixed (every 16 MiB), or cdc (where the content says, so that a file that was
+    /// changed is sent again only around the changes). The CID of one is not that of the other
+    #[arg(long, value_name = "HOW")]
+    pub(crate) chunking: Option<String>,
     /// Leave out devices, FIFOs and sockets of a folder, and say which
     #[arg(long)]
     pub(crate) skip_special: bool,

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use dsn_cli::{Exit, Failure, note};
 use dsn_client::{
-    Keep, Privacy, PutOptions, PutReport, Safety,
+    Keep, PutOptions, PutReport,
     input::FileInput,
     output::{FileOutput, Overwrite},
 };
@@ -39,7 +39,7 @@ pub(super) async fn measure(context: &Context, job: &Job<'_>, farmers: &[u32]) -
 
 async fn transfer(context: &Context, session: &Session, job: &Job<'_>, farmers: &[u32]) -> Result<Done, Failure> {
     let mut input = FileInput::open(job.file).map_err(|error| failures::input(&error))?;
-    let options = PutOptions { class: job.class, safety: Safety::Required, ttl: Some(TTL), privacy: Privacy::Public };
+    let options = PutOptions { class: job.class, ttl: Some(TTL), ..PutOptions::default() };
     let watch = Watch::start("put", farmers);
     let put = session.client.put(&mut input, options, &watch).await;
     let put = put.map_err(|error| failures::put(&error, context.quota()))?;

@@ -34,6 +34,8 @@ pub enum Key {
     PutRedundancy,
     /// Whether what is put is sealed.
     PutPrivate,
+    /// Where files that are put are cut.
+    PutChunking,
     /// Bytes a farmer lends.
     FarmStorage,
     /// Where a farmer listens, separated by commas.
@@ -111,7 +113,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkDht,
@@ -123,6 +125,7 @@ impl Key {
         Self::LogLevel,
         Self::PutRedundancy,
         Self::PutPrivate,
+        Self::PutChunking,
         Self::FarmStorage,
         Self::FarmListen,
         Self::FarmExternal,
@@ -160,6 +163,7 @@ impl Key {
             Self::LogLevel => "log.level",
             Self::PutRedundancy => "put.redundancy",
             Self::PutPrivate => "put.private",
+            Self::PutChunking => "put.chunking",
             Self::FarmStorage => "farm.storage",
             Self::FarmListen => "farm.listen",
             Self::FarmExternal => "farm.external",
@@ -198,6 +202,7 @@ impl Key {
             Self::LogLevel => "DSN_LOG",
             Self::PutRedundancy => "DSN_REDUNDANCY",
             Self::PutPrivate => "DSN_PRIVATE",
+            Self::PutChunking => "DSN_CHUNKING",
             Self::FarmStorage => "DSN_STORAGE",
             Self::FarmListen => "DSN_LISTEN",
             Self::FarmExternal => "DSN_EXTERNAL",
@@ -235,6 +240,7 @@ impl Key {
             Self::FarmRendezvousServer | Self::PutPrivate => Some("false"),
             Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
+            Self::PutChunking => Some("fixed"),
             Self::FarmListen => {
                 Some("/ip4/0.0.0.0/tcp/0,/ip4/0.0.0.0/udp/0/quic-v1,/ip6/::/tcp/0,/ip6/::/udp/0/quic-v1")
             }

@@ -43,6 +43,11 @@ impl Client {
     ) -> Result<Vec<(ChunkId, Code)>, GetError> {
         let list = match manifest {
             Manifest::List(list) => list,
+            Manifest::Uneven(list) => {
+                let content = self.uneven_content(context, &list).await?.ids;
+                let row_chunks = list.row_chunks().into_iter().map(|chunk| chunk.id);
+                return Ok(row_chunks.chain(content).map(|id| (id, Code::Rs16Of48)).collect());
+            }
             Manifest::Sealed(sealed) => return Box::pin(self.chunks_of_sealed(context, &sealed, false)).await,
             Manifest::Inline(_) | Manifest::Folder(_) => return Ok(Vec::new()),
         };

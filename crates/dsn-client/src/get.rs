@@ -106,6 +106,10 @@ impl Client {
                 output.begin(bytes).await?;
                 Content::public(self.content_ids(context, list).await?, 0, bytes)
             }
+            Opened::Uneven(list) => {
+                output.begin(bytes).await?;
+                self.uneven_content(context, &list).await?.into()
+            }
             Opened::Content(content) => {
                 output.begin(bytes).await?;
                 content
@@ -158,14 +162,14 @@ impl Client {
         output: &mut dyn Output,
     ) -> Result<u64, GetError> {
         for (index, place) in content.places(0) {
-            let (offset, len) = (content.offset(index), place.len);
+            let (offset, len) = (content.layout.offset(index), place.len);
             let Some(bytes) = output.existing(offset, len).await? else { return Ok(offset) };
             if !self.is_opened(context, place, bytes).await? {
                 return Ok(offset);
             }
             context.progress.event(ProgressEvent::Resumed(len as u64));
         }
-        Ok(content.total)
+        Ok(content.layout.total())
     }
 
     async fn write_rest(
@@ -176,8 +180,7 @@ impl Client {
         output: &mut dyn Output,
     ) -> Result<(), GetError> {
         output.resume_at(from).await?;
-        let first = if from == content.total { content.count() } else { content.chunk_at(from) };
-        let mut chunks = std::pin::pin!(self.contents(context, content, first));
+        let mut chunks = std::pin::pin!(self.contents(context, content, content.layout.chunk_at(from)));
         while let Some(parts) = chunks.try_next().await? {
             let bytes = parts.iter().map(|part| part.len() as u64).sum();
             // A reader that takes its time (a pager behind a pipe) is no stall of the network.

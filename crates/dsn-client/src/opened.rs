@@ -5,16 +5,17 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use dsn_core::{
-    chunk::{chunk_count, chunk_len, chunk_offset},
+    chunk::Layout,
     descriptor::Code,
     erasure::is_chunk,
     folder::{Folder, Secrecy},
     hash::ChunkId,
-    limits::{CHUNK_MAX_BYTES, SEALED_CHUNK_BYTES, SEALED_FRAME_BYTES},
+    limits::SEALED_FRAME_BYTES,
     manifest::{ChunkList, Manifest, ManifestError},
     ports::compute,
     seal::{FRAME_BYTES, Key, open, open_frames, seal, sealed_len},
-    sealed::{Part, Sealed, SealedBody, references, sealed_chunk_count},
+    sealed::{Part, Sealed, SealedBody, references},
+    uneven::{Stretch, UnevenList},
 };
 use futures::TryStreamExt;
 
@@ -32,6 +33,8 @@ pub(crate) enum Opened {
     Inline(Bytes),
     /// A public file whose ids may be in chunks of their own.
     List(ChunkList),
+    /// The same of one in uneven chunks.
+    Uneven(UnevenList),
     /// A sealed file.
     Content(Content),
     Folder(Folder, Secrecy),
@@ -45,8 +48,8 @@ pub(crate) struct Content {
     pub(crate) keys: Option<Arc<[Key]>>,
     /// The number of the first.
     pub(crate) first: u64,
-    /// Bytes of the whole file.
-    pub(crate) total: u64,
+    /// Where they are in the file.
+    pub(crate) layout: Layout,
 }
 
 /// One chunk as its place asks for it.
@@ -68,35 +71,17 @@ impl Opened {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::List(list) => list.total_len(),
-            Self::Content(content) => content.total,
+            Self::Uneven(list) => list.total_len(),
+            Self::Content(content) => content.layout.total(),
             Self::Folder(folder, _) => folder.total_len,
         }
     }
 }
 
 impl Content {
-    /// The chunks of a public file.
+    /// The chunks of a public file of one size.
     pub(crate) fn public(ids: Vec<ChunkId>, first: u64, total: u64) -> Self {
-        Self { ids: ids.into(), keys: None, first, total }
-    }
-
-    fn chunk_bytes(&self) -> u64 {
-        if self.keys.is_some() { SEALED_CHUNK_BYTES as u64 } else { CHUNK_MAX_BYTES as u64 }
-    }
-
-    /// Chunks of the whole file.
-    pub(crate) fn count(&self) -> u64 {
-        if self.keys.is_some() { sealed_chunk_count(self.total) } else { chunk_count(self.total) }
-    }
-
-    /// Where a chunk begins.
-    pub(crate) fn offset(&self, index: u64) -> u64 {
-        index.saturating_mul(self.chunk_bytes())
-    }
-
-    /// The number of the chunk that has this byte.
-    pub(crate) fn chunk_at(&self, offset: u64) -> u64 {
-        offset / self.chunk_bytes()
+        Self { ids: ids.into(), keys: None, first, layout: Layout::even(total) }
     }
 
     /// The chunks from this number on.
@@ -108,18 +93,16 @@ impl Content {
 
     fn place(&self, index: u64) -> Place {
         let nth = usize::try_from(index - self.first).expect("within memory");
-        let left = self.total.saturating_sub(self.offset(index)).min(self.chunk_bytes());
-        let len = if self.keys.is_some() {
-            usize::try_from(left).expect("at most a chunk")
-        } else {
-            chunk_len(self.total, index)
-        };
-        debug_assert!(
-            self.keys.is_some() || self.offset(index) == chunk_offset(index),
-            "public chunks are of one size"
-        );
         let key = self.keys.as_ref().map(|keys| keys[nth].clone());
-        Place { chunk: self.ids[nth], len, key, number: index + 1, of: self.count() }
+        let (len, of) = (self.layout.chunk_len(index), self.layout.count());
+        Place { chunk: self.ids[nth], len, key, number: index + 1, of }
+    }
+}
+
+/// Chunks of a public file whose manifest says how long they are.
+impl From<Stretch> for Content {
+    fn from(Stretch { ids, first, layout }: Stretch) -> Self {
+        Self { ids: ids.into(), keys: None, first, layout }
     }
 }
 
@@ -136,7 +119,7 @@ impl Place {
     }
 }
 
-fn malformed(error: dsn_core::wire::WireError) -> GetError {
+pub(crate) fn malformed(error: dsn_core::wire::WireError) -> GetError {
     GetError::Manifest(ManifestError(error))
 }
 
@@ -151,6 +134,7 @@ impl Client {
         match (manifest, key) {
             (Manifest::Inline(bytes), None) => Ok(Opened::Inline(bytes)),
             (Manifest::List(list), None) => Ok(Opened::List(list)),
+            (Manifest::Uneven(list), None) => Ok(Opened::Uneven(list)),
             (Manifest::Folder(folder), None) => Ok(Opened::Folder(folder, Secrecy::Public)),
             (Manifest::Sealed(_), None) => Err(GetError::KeyNeeded),
             (Manifest::Sealed(sealed), Some(key)) if sealed.commitment == key.commitment() => {
@@ -167,14 +151,28 @@ impl Client {
             SealedBody::Inline(bytes) => Ok(Opened::Inline(bytes)),
             SealedBody::Folder(folder) => Ok(Opened::Folder(folder, Secrecy::Sealed)),
             SealedBody::Keys(keys) => {
-                let refs = self.refs(context, &sealed).await?;
-                let is_data = |(chunk, code): (ChunkId, Code)| (code == Code::Rs16Of48).then_some(chunk);
-                let ids: Option<Vec<ChunkId>> = refs.into_iter().map(is_data).collect();
-                let ids = ids.ok_or_else(|| malformed(dsn_core::wire::WireError::Field { field: "refs" }))?;
-                let content = Content { ids: ids.into(), keys: Some(keys.into()), first: 0, total: sealed.total_len };
-                Ok(Opened::Content(content))
+                let layout = Layout::sealed(sealed.total_len);
+                self.sealed_content(context, &sealed, keys, layout).await
+            }
+            SealedBody::Uneven(chunks) => {
+                let (keys, lens): (Vec<Key>, Vec<u64>) = chunks.into_iter().unzip();
+                self.sealed_content(context, &sealed, keys, Layout::uneven(lens)).await
             }
         }
+    }
+
+    async fn sealed_content(
+        &self,
+        context: &GetContext<'_>,
+        sealed: &Sealed,
+        keys: Vec<Key>,
+        layout: Layout,
+    ) -> Result<Opened, GetError> {
+        let refs = self.refs(context, sealed).await?;
+        let is_data = |(chunk, code): (ChunkId, Code)| (code == Code::Rs16Of48).then_some(chunk);
+        let ids: Option<Vec<ChunkId>> = refs.into_iter().map(is_data).collect();
+        let ids = ids.ok_or_else(|| malformed(dsn_core::wire::WireError::Field { field: "refs" }))?;
+        Ok(Opened::Content(Content { ids: ids.into(), keys: Some(keys.into()), first: 0, layout }))
     }
 
     /// The chunks that a sealed manifest names.

@@ -1,8 +1,9 @@
 //! What callers may choose. Plain values: whoever reads a configuration builds these.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use dsn_core::{redundancy::Class, seal::Secret};
+use thiserror::Error;
 
 /// How a client works, whatever it does.
 #[derive(Clone, Debug)]
@@ -54,6 +55,38 @@ pub struct PutOptions {
     pub ttl: Option<Duration>,
     /// Who can read it.
     pub privacy: Privacy,
+    /// Where it is cut.
+    pub chunking: Chunking,
+}
+
+/// Where a file above 64 KiB is cut into chunks. Another choice is another CID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chunking {
+    /// Every 16 MiB.
+    #[default]
+    Fixed,
+    /// Where its content says, so that a file that was changed somewhere shares most chunks with what it was.
+    ByContent,
+}
+
+/// Not the name of a way to cut.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("chunking {text:?} is neither fixed nor cdc")]
+pub struct ParseChunkingError {
+    /// What was given.
+    pub text: String,
+}
+
+impl FromStr for Chunking {
+    type Err = ParseChunkingError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "fixed" => Ok(Self::Fixed),
+            "cdc" => Ok(Self::ByContent),
+            _ => Err(ParseChunkingError { text: text.into() }),
+        }
+    }
 }
 
 /// Who can read what is put.

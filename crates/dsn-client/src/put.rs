@@ -7,28 +7,31 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
-    chunk::{chunk_count, chunk_len},
+    chunk::Layout,
     cid::Cid,
+    cutter::Cutter,
     descriptor::Code,
     erasure::{EncodedChunk, encode},
     hash::ChunkId,
-    limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES, OFFER_MAX_CHUNKS, SEALED_CHUNK_BYTES},
+    limits::OFFER_MAX_CHUNKS,
     manifest::{ChunkList, Manifest, level_for},
     node_id::NodeId,
     ports::compute,
     redundancy::{must_vanish, target},
     rpc::{Commit, OwnerProof, PutId},
     seal::Key,
+    uneven,
 };
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     batch::Batcher,
     client::Client,
     custodians::Effort,
+    cutting::{Cut, Cutting},
     error::PutError,
     input::{Input, InputError, MemoryInput},
-    options::{PutOptions, Safety},
+    options::{Chunking, Privacy, PutOptions, Safety},
     progress::{Progress, ProgressEvent},
     upload::{PutContext, StoredChunk},
     watchdog::Watchdog,
@@ -89,7 +92,9 @@ pub(crate) struct StoredContent {
     pub(crate) ids: Vec<u8>,
     /// Of each, when it is sealed.
     pub(crate) keys: Vec<Key>,
-    /// Its bytes.
+    /// Of each, its bytes.
+    pub(crate) lens: Vec<u64>,
+    /// All its bytes.
     pub(crate) len: u64,
 }
 
@@ -190,14 +195,31 @@ impl Client {
         let mut put_id = PutId([0; 16]);
         self.parts.environment.fill_random(&mut put_id.0);
         let owner = OwnerProof::sign(&self.parts.owner, put_id, self.network().local_id());
-        let offers = Batcher::new(OFFER_MAX_CHUNKS);
-        Ok(PutContext { put_id, owner, options, directory: Arc::new(directory), offers, progress, dog })
+        let (offers, cut) = (Batcher::new(OFFER_MAX_CHUNKS), self.cut(&options));
+        Ok(PutContext { put_id, owner, options, cut, directory: Arc::new(directory), offers, progress, dog })
+    }
+
+    fn cut(&self, options: &PutOptions) -> Cut {
+        match (options.chunking, &options.privacy) {
+            (Chunking::Fixed, Privacy::Public) => Cut::PLAIN,
+            (Chunking::Fixed, Privacy::Sealed(_) | Privacy::SealedAtRandom) => Cut::SEALED,
+            (Chunking::ByContent, Privacy::Public) => Cut::Content(Cutter::public()),
+            (Chunking::ByContent, Privacy::Sealed(secret)) => Cut::Content(Cutter::seeded(secret.cut_seed())),
+            (Chunking::ByContent, Privacy::SealedAtRandom) => {
+                let mut seed = [0; 8];
+                self.parts.environment.fill_random(&mut seed);
+                Cut::Content(Cutter::seeded(u64::from_le_bytes(seed)))
+            }
+        }
     }
 
     async fn put_guarded(&self, context: &PutContext<'_>, input: &mut dyn Input) -> Result<PutReport, PutError> {
         if let Some(size) = input.size() {
             context.progress.event(ProgressEvent::Total(size));
-            level_for(size)?;
+            match context.options.chunking {
+                Chunking::Fixed => level_for(size).map(|_| ())?,
+                Chunking::ByContent => uneven::check_total(size)?,
+            }
         }
         let mut totals = Totals::default();
         let root = self.put_file(context, input, &mut totals).await?;
@@ -214,16 +236,14 @@ impl Client {
         if context.is_sealed() {
             return self.put_sealed_file(context, input, totals).await;
         }
-        let first = context.dog.pause(input.read_chunk(CHUNK_MAX_BYTES)).await?;
-        let len;
-        let manifest = if first.len() <= INLINE_MAX_BYTES {
-            len = first.len() as u64;
-            input.finish()?;
-            Manifest::Inline(first.freeze())
+        let mut cutting = Cutting::begin(&context.dog, input, context.cut).await?;
+        let (manifest, len) = if let Some(short) = cutting.short()? {
+            let len = short.len() as u64;
+            (Manifest::Inline(short.freeze()), len)
         } else {
-            let stored = self.put_content(context, As::Plain, input, first, totals).await?;
-            len = stored.len;
-            Manifest::List(self.put_list(context, len, stored.ids, totals).await?)
+            let stored = self.put_content(context, As::Plain, &mut cutting, totals).await?;
+            let len = stored.len;
+            (self.put_list(context, stored, totals).await?, len)
         };
         Ok(Root { cid: self.put_root(context, &manifest, totals).await?, key: None, len })
     }
@@ -271,25 +291,28 @@ impl Client {
         &self,
         context: &PutContext<'_>,
         how: As,
-        input: &mut dyn Input,
-        first: BytesMut,
+        cutting: &mut Cutting<'_>,
         totals: &mut Totals,
     ) -> Result<StoredContent, PutError> {
-        let (size, start) = (input.size(), totals.chunks);
+        let (size, start) = (cutting.size(), totals.chunks);
         let mut content = StoredContent::default();
         {
-            let chunks = chunks_of(context, how, input, first);
+            let chunks = stream::try_unfold(&mut *cutting, async |cutting| {
+                let chunk = cutting.next(&context.dog, &*self.parts.compute).await?;
+                Ok::<_, PutError>(chunk.map(|chunk| (chunk, cutting)))
+            });
             let numbered = chunks.enumerate().map(|(i, chunk)| chunk.map(|chunk| (start + i as u64 + 1, chunk)));
             let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, how, size, number, chunk));
             let mut stored = std::pin::pin!(stored.try_buffered(self.options.put_chunks_in_flight));
             while let Some((stored, len, key)) = stored.try_next().await? {
                 content.ids.extend_from_slice(stored.chunk.as_bytes());
                 content.keys.extend(key);
+                content.lens.push(len);
                 content.len += len;
                 totals.add_content(len, stored);
             }
         }
-        input.finish()?;
+        cutting.finish()?;
         Ok(content)
     }
 
@@ -321,21 +344,23 @@ impl Client {
         encoded
     }
 
-    /// A list names the chunks; when it is too long, the raw ids are themselves a content.
+    /// A list names the chunks; when it is too long, what names them is itself a content.
     async fn put_list(
         &self,
         context: &PutContext<'_>,
-        total: u64,
-        ids: Vec<u8>,
+        stored: StoredContent,
         totals: &mut Totals,
-    ) -> Result<ChunkList, PutError> {
-        let level = level_for(total)?;
-        let mut ids = Bytes::from(ids);
+    ) -> Result<Manifest, PutError> {
+        if context.options.chunking == Chunking::ByContent {
+            return Ok(Manifest::Uneven(self.put_uneven_list(context, stored, totals).await?));
+        }
+        let level = level_for(stored.len)?;
+        let mut ids = Bytes::from(stored.ids);
         for _ in 0..level {
             ids = Box::pin(self.put_part(context, ids, totals)).await?.into();
         }
         debug_assert_eq!(ids.len() as u64 % 32, 0);
-        Ok(ChunkList::new(level, total, ids))
+        Ok(Manifest::List(ChunkList::new(level, stored.len, ids)))
     }
 
     /// Stores bytes that a manifest has no room for; gives the raw ids of their chunks.
@@ -346,8 +371,8 @@ impl Client {
         totals: &mut Totals,
     ) -> Result<Vec<u8>, PutError> {
         let mut input = MemoryInput::new(bytes);
-        let first = input.read_chunk(CHUNK_MAX_BYTES).await?;
-        Ok(self.put_content(context, As::Plain, &mut input, first, totals).await?.ids)
+        let mut cutting = Cutting::begin(&context.dog, &mut input, Cut::PLAIN).await?;
+        Ok(self.put_content(context, As::Plain, &mut cutting, totals).await?.ids)
     }
 
     /// Says before the upload that the network is too full for it; unless the first chunk is known already: then this
@@ -360,8 +385,9 @@ impl Client {
     ) -> Result<(), PutError> {
         let Some(size) = size else { return Ok(()) };
         let place = target(Code::Rs16Of48, context.options.class, context.directory.with_room().len()).place;
-        let piece_bytes = |index| Code::Rs16Of48.piece_len(chunk_len(size, index)) as u64;
-        let last = chunk_count(size).saturating_sub(1);
+        let layout = Layout::even(size);
+        let piece_bytes = |index| Code::Rs16Of48.piece_len(layout.chunk_len(index)) as u64;
+        let last = layout.count().saturating_sub(1);
         let needs = (last.saturating_mul(piece_bytes(0)) + piece_bytes(last)).saturating_mul(place as u64);
         let offers = context.directory.free_bytes();
         let fits = needs <= offers || self.locate(first, Effort::Quick, &context.dog).await?.locator.is_some();
@@ -382,23 +408,6 @@ impl Client {
         let needed = if context.options.safety == Safety::Waived { 0 } else { must_vanish(farmers) };
         left.filter(|left| *left >= needed).ok_or(PutError::NotCommitted { confirmed, farmers })
     }
-}
-
-/// The chunks of an input of which the first has been read already.
-fn chunks_of<'a>(
-    context: &'a PutContext<'_>,
-    how: As,
-    input: &'a mut dyn Input,
-    first: BytesMut,
-) -> impl Stream<Item = Result<BytesMut, PutError>> + 'a {
-    let max = if how == As::Sealed { SEALED_CHUNK_BYTES } else { CHUNK_MAX_BYTES };
-    stream::try_unfold((input, Some(first), max), async |(input, first, max)| {
-        let chunk = match first {
-            Some(chunk) => chunk,
-            None => context.dog.pause(input.read_chunk(max)).await?,
-        };
-        Ok((!chunk.is_empty()).then_some((chunk, (input, None, max))))
-    })
 }
 
 impl From<InputError> for PutError {

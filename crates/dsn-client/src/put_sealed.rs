@@ -5,7 +5,6 @@ use bytes::{Bytes, BytesMut};
 use dsn_core::{
     descriptor::Code,
     erasure::{EncodedChunk, encode},
-    limits::{INLINE_MAX_BYTES, SEALED_CHUNK_BYTES},
     manifest::{Manifest, ids},
     ports::compute,
     seal::{Key, seal},
@@ -14,9 +13,10 @@ use dsn_core::{
 
 use crate::{
     client::Client,
+    cutting::Cutting,
     error::PutError,
     input::Input,
-    options::Privacy,
+    options::{Chunking, Privacy},
     put::{As, Root, Totals},
     upload::PutContext,
 };
@@ -29,15 +29,18 @@ impl Client {
         input: &mut dyn Input,
         totals: &mut Totals,
     ) -> Result<Root, PutError> {
-        let first = context.dog.pause(input.read_chunk(SEALED_CHUNK_BYTES)).await?;
-        if first.len() <= INLINE_MAX_BYTES {
-            input.finish()?;
-            let len = first.len() as u64;
-            return self.put_sealed(context, len, &SealedBody::Inline(first.freeze()), Vec::new(), totals).await;
+        let mut cutting = Cutting::begin(&context.dog, input, context.cut).await?;
+        if let Some(short) = cutting.short()? {
+            let len = short.len() as u64;
+            return self.put_sealed(context, len, &SealedBody::Inline(short.freeze()), Vec::new(), totals).await;
         }
-        let stored = self.put_content(context, As::Sealed, input, first, totals).await?;
+        let stored = self.put_content(context, As::Sealed, &mut cutting, totals).await?;
         let refs = ids(&stored.ids).flat_map(|chunk| reference(Code::Rs16Of48, chunk)).collect();
-        self.put_sealed(context, stored.len, &SealedBody::Keys(stored.keys), refs, totals).await
+        let body = match context.options.chunking {
+            Chunking::Fixed => SealedBody::Keys(stored.keys),
+            Chunking::ByContent => SealedBody::Uneven(stored.keys.into_iter().zip(stored.lens).collect()),
+        };
+        self.put_sealed(context, stored.len, &body, refs, totals).await
     }
 
     /// Seals a body and stores the manifest with it, and what is too long for that.

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use dsn_core::{
-    chunk::{chunk_count, chunk_offset},
+    chunk::Layout,
     cid::Cid,
     folder::Place,
     hash::ChunkId,
-    limits::CHUNK_MAX_BYTES,
     manifest::{ChunkList, ids},
+    uneven::UnevenList,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -110,6 +110,7 @@ impl Client {
                 self.write_range(context, &content, range, output).await?;
             }
             Ok(Opened::List(list)) => self.write_pages(context, &list, range, output).await?,
+            Ok(Opened::Uneven(list)) => self.write_stretches(context, &list, range, output).await?,
             Ok(Opened::Folder(..)) => return Err(GetError::Folder),
         }
         output.finish().await?;
@@ -124,11 +125,32 @@ impl Client {
         range: Range<u64>,
         output: &mut dyn Output,
     ) -> Result<(), GetError> {
-        let total = list.total_len();
-        for page in pages(&range) {
+        let layout = Layout::even(list.total_len());
+        for page in pages(&layout, &range) {
             let ids = self.ids_of(context, list, page.clone()).await?;
-            let of_page = range.start.max(chunk_offset(page.start))..range.end.min(chunk_offset(page.end));
-            self.write_range(context, &Content::public(ids, page.start, total), of_page, output).await?;
+            let of_page = range.start.max(layout.offset(page.start))..range.end.min(layout.offset(page.end));
+            self.write_range(context, &Content::public(ids, page.start, layout.total()), of_page, output).await?;
+        }
+        Ok(())
+    }
+
+    /// The range of a file in uneven chunks, stretch by stretch.
+    async fn write_stretches(
+        &self,
+        context: &GetContext<'_>,
+        list: &UnevenList,
+        range: Range<u64>,
+        output: &mut dyn Output,
+    ) -> Result<(), GetError> {
+        if let Some(all) = list.stretch() {
+            return self.write_range(context, &all.into(), range, output).await;
+        }
+        for chunk in list.row_chunks() {
+            let of_chunk = range.start.max(chunk.start)..range.end.min(chunk.start + chunk.bytes);
+            if !of_chunk.is_empty() {
+                let stretch = self.stretch(context, list, &chunk).await?;
+                self.write_range(context, &stretch.into(), of_chunk, output).await?;
+            }
         }
         Ok(())
     }
@@ -180,10 +202,10 @@ impl Client {
         content: &Content,
         range: Range<u64>,
     ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + use<'a> {
-        let from = content.chunk_at(range.start);
+        let from = content.layout.chunk_at(range.start);
         let begins: Vec<(u64, opened::Place)> = content
             .places(from)
-            .map(|(index, place)| (content.offset(index), place))
+            .map(|(index, place)| (content.layout.offset(index), place))
             .take_while(|(start, _)| *start < range.end)
             .collect();
         stream::iter(begins)
@@ -195,17 +217,11 @@ impl Client {
     }
 }
 
-/// The chunks of a content in which a range is.
-fn touched(range: &Range<u64>) -> Range<u64> {
-    if range.is_empty() {
-        return 0..0;
-    }
-    range.start / CHUNK_MAX_BYTES as u64..chunk_count(range.end)
-}
-
-/// The same, so many at a time.
-fn pages(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let Range { start, end } = touched(range);
+/// The chunks of a content in which a range is, so many at a time.
+fn pages(layout: &Layout, range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    let touched =
+        if range.is_empty() { 0..0 } else { layout.chunk_at(range.start)..layout.chunk_at(range.end - 1) + 1 };
+    let Range { start, end } = touched;
     let page = move |nth: u64| start + nth * IDS_PER_PAGE..end.min(start + (nth + 1) * IDS_PER_PAGE);
     (0..(end - start).div_ceil(IDS_PER_PAGE)).map(page)
 }
@@ -235,12 +251,13 @@ mod tests {
 
     #[test]
     fn pages_cover_the_chunks_of_a_range_once() {
-        const CHUNK: u64 = CHUNK_MAX_BYTES as u64;
-        assert_eq!(pages(&(0..0)).count(), 0);
-        assert!(pages(&(5 * CHUNK - 1..5 * CHUNK + 1)).eq(std::iter::once(4..6)));
+        const CHUNK: u64 = dsn_core::limits::CHUNK_MAX_BYTES as u64;
+        let pages = |range: Range<u64>| pages(&Layout::even(100_000 * CHUNK), &range);
+        assert_eq!(pages(0..0).count(), 0);
+        assert!(pages(5 * CHUNK - 1..5 * CHUNK + 1).eq(std::iter::once(4..6)));
         let long = 3 * CHUNK + 1..(3 + 2 * IDS_PER_PAGE) * CHUNK + 1;
         let first = 3 + IDS_PER_PAGE;
-        let pages: Vec<_> = pages(&long).collect();
+        let pages: Vec<_> = pages(long).collect();
         assert_eq!(pages, [3..first, first..first + IDS_PER_PAGE, first + IDS_PER_PAGE..first + IDS_PER_PAGE + 1]);
     }
 }

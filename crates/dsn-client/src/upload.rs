@@ -26,6 +26,7 @@ use crate::{
     batch::Batcher,
     client::{BUSY_TRIES, Client},
     custodians::Effort,
+    cutting::Cut,
     directory::Directory,
     error::PutError,
     options::{Privacy, PutOptions, Safety},
@@ -42,6 +43,8 @@ pub(crate) struct PutContext<'a> {
     pub(crate) put_id: PutId,
     pub(crate) owner: OwnerProof,
     pub(crate) options: PutOptions,
+    /// Where files are cut.
+    pub(crate) cut: Cut,
     pub(crate) directory: Arc<Directory>,
     pub(crate) offers: Batcher<OfferedChunk, Result<OfferAnswer, NetworkError>>,
     pub(crate) progress: &'a dyn Progress,

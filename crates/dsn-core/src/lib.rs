@@ -8,6 +8,7 @@ pub mod canary;
 pub mod capability;
 pub mod chunk;
 pub mod cid;
+pub mod cutter;
 pub mod departure;
 pub mod descriptor;
 pub mod durability;
@@ -43,4 +44,5 @@ pub mod slice;
 #[cfg(test)]
 mod testing;
 pub mod twins;
+pub mod uneven;
 pub mod wire;

@@ -32,6 +32,24 @@ pub const MANIFEST_MAX_BYTES: usize = 68 * 1024;
 /// Highest level of a chunk list: level 1 covers 2,175 x 8 TiB, more than any disk.
 pub const LIST_MAX_LEVEL: u32 = 1;
 
+/// Fewest bytes of a chunk that is cut by content, but the last of a file; more than the cutter takes is refused by it.
+pub const CDC_MIN_BYTES: usize = 1024 * 1024;
+
+/// Bytes from which on a cut by content is looked for less strictly; the most that the cutter takes. Each chunk costs its
+/// network about 260 KiB beside its pieces, so smaller ones would cost much more than they save: see
+/// `dsn-core/benches/cutting.rs` and its figures in `benches/README.md`.
+pub const CDC_AVERAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most bytes of a chunk that is cut by content. A little less than a chunk may have, so that it can be sealed.
+pub const CDC_MAX_BYTES: usize = 16_368 * 1024;
+
+/// Rows of a chunk id and a length in a manifest: what fits it, about 6 GiB of a file.
+pub const ROWS_MAX: u64 = 1_740;
+
+/// Rows in a chunk that holds nothing else: 640 KiB of them name about 60 GiB of a file, so a read of a small part of it
+/// costs that little besides.
+pub const ROWS_PER_CHUNK: u64 = 16_384;
+
 /// Bytes of plaintext in one frame of a sealed chunk: with its tag it has 64 KiB.
 pub const SEALED_FRAME_BYTES: usize = 65_520;
 
@@ -214,6 +232,7 @@ const _: () = assert!(TOTAL_PIECES <= 64, "an IndexSet is one u64");
 const _: () = assert!(TOTAL_PIECES * 32 + 64 <= DESCRIPTOR_MAX_BYTES);
 const _: () = assert!(RECORD_MAX_ADDRESSES * (ADDRESS_MAX_BYTES + 3) + SIGNED_BODY_MAX_BYTES <= RECORD_BODY_MAX_BYTES);
 const _: () = assert!(INLINE_MAX_BYTES < MANIFEST_MAX_BYTES);
+const _: () = assert!(CDC_MAX_BYTES <= SEALED_CHUNK_BYTES, "a chunk that is cut by content can be sealed");
 const _: () = assert!(CHUNK_MAX_BYTES.is_multiple_of(DATA_PIECES * PIECE_ALIGN_BYTES));
 const _: () = assert!(PIECE_MAX_BYTES.is_multiple_of(CODING_SLICE_BYTES));
 const _: () = assert!(MANIFEST_MAX_BYTES <= PIECE_MAX_BYTES, "a root chunk's copy fits one message");

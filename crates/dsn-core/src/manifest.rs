@@ -1,7 +1,7 @@
-//! What a root chunk decodes to: the file's bytes themselves, the list of its chunks, the entries of a folder, or any of
-//! these sealed. The encoding is canonical and so
-//! is the choice of form, so that the same bytes give the same CID anywhere. A single file's name, times and mode are in
-//! no manifest.
+//! What a root chunk decodes to: the file's bytes themselves, the list of its chunks (of one size, or uneven: see
+//! `uneven`), the entries of a folder, or any of these sealed. The encoding is canonical and so is the choice of form but
+//! for that of chunks, so that the same bytes cut alike give the same CID anywhere. A single file's name, times and mode
+//! are in no manifest.
 
 use bytes::Bytes;
 use dsn_proto as proto;
@@ -9,11 +9,12 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::{
-    chunk::chunk_count,
+    chunk::Layout,
     folder::{Folder, Secrecy},
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES, LIST_MAX_LEVEL, MANIFEST_MAX_BYTES},
     sealed::Sealed,
+    uneven::UnevenList,
     wire::{WireError, check, check_version, decode_canonical},
 };
 
@@ -27,6 +28,8 @@ pub enum Manifest {
     Inline(Bytes),
     /// Where the file's bytes are.
     List(ChunkList),
+    /// The same of a file in chunks of uneven lengths.
+    Uneven(UnevenList),
     /// A folder.
     Folder(Folder),
     /// What only a key opens.
@@ -88,7 +91,7 @@ impl ChunkList {
     fn validate(&self) -> Result<(), WireError> {
         check(self.total_len > INLINE_MAX_BYTES as u64, "total_len")?;
         check(level_for(self.total_len) == Ok(self.level), "level")?;
-        let ids = chunk_count(self.content_len()).checked_mul(ID_BYTES);
+        let ids = Layout::even(self.content_len()).count().checked_mul(ID_BYTES);
         check(ids == Some(self.ids.len() as u64), "ids")
     }
 }
@@ -99,7 +102,7 @@ pub fn ids(raw: &[u8]) -> impl ExactSizeIterator<Item = ChunkId> + '_ {
 }
 
 fn content_len(level: u32, total_len: u64) -> u64 {
-    (0..level).fold(total_len, |len, _| chunk_count(len) * ID_BYTES)
+    (0..level).fold(total_len, |len, _| Layout::even(len).count() * ID_BYTES)
 }
 
 fn message_of_list(level: u32, total_len: u64, ids: Bytes) -> proto::Manifest {
@@ -116,7 +119,7 @@ pub fn level_for(total_len: u64) -> Result<u32, TooLongError> {
     let fits = |level: &u32| {
         let frame = message_of_list(*level, total_len, Bytes::new()).encoded_len() as u64;
         // The ids' field and the list's own length grow by at most 8 bytes with their content.
-        let ids = chunk_count(content_len(*level, total_len)).saturating_mul(ID_BYTES);
+        let ids = Layout::even(content_len(*level, total_len)).count().saturating_mul(ID_BYTES);
         frame.saturating_add(8).saturating_add(ids) <= MANIFEST_MAX_BYTES as u64
     };
     (0..=LIST_MAX_LEVEL).find(fits).ok_or(TooLongError { total_len })
@@ -130,6 +133,9 @@ impl Manifest {
                 proto::Manifest { version: 1, body: Some(proto::manifest::Body::Inline(bytes.clone())) }
             }
             Self::List(list) => message_of_list(list.level, list.total_len, list.ids.clone()),
+            Self::Uneven(list) => {
+                proto::Manifest { version: 1, body: Some(proto::manifest::Body::Uneven(list.to_message())) }
+            }
             Self::Folder(folder) => {
                 proto::Manifest { version: 1, body: Some(proto::manifest::Body::Folder(folder.to_message())) }
             }
@@ -158,6 +164,7 @@ impl Manifest {
                 list.validate()?;
                 Ok(Self::List(list))
             }
+            proto::manifest::Body::Uneven(list) => Ok(Self::Uneven(UnevenList::from_message(list)?)),
             proto::manifest::Body::Folder(folder) => {
                 let manifest = Self::Folder(Folder::from_message(Secrecy::Public, folder)?);
                 // What a leaf says can be said in several ways; one of them is ours.
@@ -172,6 +179,7 @@ impl Manifest {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::List(list) => list.total_len,
+            Self::Uneven(list) => list.total_len(),
             Self::Folder(folder) => folder.total_len,
             Self::Sealed(sealed) => sealed.total_len,
         }
@@ -187,7 +195,7 @@ mod tests {
 
     fn list(total_len: u64) -> Manifest {
         let level = level_for(total_len).expect("fits");
-        let ids = usize::try_from(chunk_count(content_len(level, total_len)) * ID_BYTES).expect("fits memory");
+        let ids = usize::try_from(Layout::even(content_len(level, total_len)).count() * ID_BYTES).expect("fits memory");
         Manifest::List(ChunkList::new(level, total_len, vec![7; ids].into()))
     }
 

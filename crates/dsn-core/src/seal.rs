@@ -23,6 +23,7 @@ pub const FRAME_BYTES: usize = SEALED_FRAME_BYTES + SEAL_TAG_BYTES;
 
 const CHUNK_CONTEXT: &str = "dsn 2026 chunk key v1";
 const FILE_CONTEXT: &str = "dsn 2026 file key v1";
+const CUT_CONTEXT: &str = "dsn 2026 cut seed v1";
 const COMMITMENT_CONTEXT: &str = "dsn 2026 key commitment v1";
 
 /// What opens one chunk, or one file. Never printed; gone from memory when it is dropped.
@@ -74,6 +75,12 @@ impl Secret {
     /// The key of a file or folder whose body is this.
     pub fn file_key(&self, body: &[u8]) -> Key {
         self.key(FILE_CONTEXT, body)
+    }
+
+    /// By what this owner's sealed files are cut where their content says.
+    pub fn cut_seed(&self) -> u64 {
+        let seed = Key(blake3::derive_key(CUT_CONTEXT, &self.0));
+        u64::from_le_bytes(*seed.0.first_chunk().expect("32 bytes"))
     }
 
     fn key(&self, context: &str, plaintext: &[u8]) -> Key {

@@ -6,13 +6,14 @@ use dsn_proto as proto;
 use prost::Message;
 
 use crate::{
-    chunk::chunk_count,
+    chunk::Layout,
     descriptor::Code,
     folder::{Folder, Secrecy},
     hash::ChunkId,
     limits::{INLINE_MAX_BYTES, MANIFEST_MAX_BYTES, SEAL_TAG_BYTES, SEALED_CHUNK_BYTES, SEALED_INLINE_MAX_BYTES},
     manifest::ids,
     seal::Key,
+    uneven::{check_rows, row, rows},
     wire::{WireError, check, decode_bounded},
 };
 
@@ -55,6 +56,8 @@ pub enum SealedBody {
     Inline(Bytes),
     /// The keys of a file's chunks.
     Keys(Vec<Key>),
+    /// The keys and lengths of a file's chunks, when they are uneven.
+    Uneven(Vec<(Key, u64)>),
     /// A folder.
     Folder(Folder),
 }
@@ -63,11 +66,6 @@ pub enum SealedBody {
 pub fn in_chunks(refs_len: usize, body_len: usize) -> [bool; 2] {
     let is_short = refs_len + body_len <= SEALED_INLINE_MAX_BYTES;
     [refs_len, body_len].map(|len| !is_short && len > SEALED_INLINE_MAX_BYTES / 2)
-}
-
-/// Chunks of a sealed file of so many bytes.
-pub fn sealed_chunk_count(total_len: u64) -> u64 {
-    total_len.div_ceil(SEALED_CHUNK_BYTES as u64)
 }
 
 /// A reference to a chunk.
@@ -110,7 +108,7 @@ impl Part {
 
     fn of(here: Bytes, chunks: Bytes, len: u64, is_in_chunks: bool, field: &'static str) -> Result<Self, WireError> {
         if is_in_chunks {
-            check(here.is_empty() && Some(chunks.len() as u64) == chunk_count(len).checked_mul(32), field)?;
+            check(here.is_empty() && Some(chunks.len() as u64) == Layout::even(len).count().checked_mul(32), field)?;
             return Ok(Self::Chunks(chunks));
         }
         check(chunks.is_empty() && here.len() as u64 == len, field)?;
@@ -171,6 +169,10 @@ impl SealedBody {
                 let raw: Vec<u8> = keys.iter().flat_map(|key| *key.as_bytes()).collect();
                 proto::sealed_body::Content::Keys(raw.into())
             }
+            Self::Uneven(chunks) => {
+                let raw: Vec<u8> = chunks.iter().flat_map(|(key, len)| row(key.as_bytes(), *len)).collect();
+                proto::sealed_body::Content::Uneven(raw.into())
+            }
             Self::Folder(folder) => proto::sealed_body::Content::Folder(folder.to_message()),
         };
         proto::SealedBody { content: Some(content) }.encode_to_vec().into()
@@ -191,10 +193,15 @@ impl SealedBody {
             }
             proto::sealed_body::Content::Keys(raw) => {
                 let (keys, rest) = raw.as_chunks::<32>();
-                let count = sealed_chunk_count(manifest.total_len);
+                let count = Layout::sealed(manifest.total_len).count();
                 check(rest.is_empty() && keys.len() as u64 == count && manifest.chunks == count, "keys")?;
                 check(manifest.total_len > INLINE_MAX_BYTES as u64, "total_len")?;
                 Self::Keys(keys.iter().map(|key| Key::new(*key)).collect())
+            }
+            proto::sealed_body::Content::Uneven(raw) => {
+                check_rows(&raw, manifest.chunks, manifest.total_len, SEALED_CHUNK_BYTES as u64)?;
+                check(manifest.total_len > INLINE_MAX_BYTES as u64, "total_len")?;
+                Self::Uneven(rows(&raw).map(|(key, len)| (Key::new(*key), len)).collect())
             }
             proto::sealed_body::Content::Folder(folder) => {
                 let folder = Folder::from_message(Secrecy::Sealed, folder)?;
@@ -224,7 +231,7 @@ mod tests {
         let key = Key::new([7; 32]);
         let body = seal(&key, &body.encode()).freeze();
         let part = |bytes: Bytes, out: bool| {
-            let ids = vec![5; usize::try_from(chunk_count(bytes.len() as u64)).expect("small") * 32];
+            let ids = vec![5; usize::try_from(Layout::even(bytes.len() as u64).count()).expect("small") * 32];
             if out { Part::Chunks(ids.into()) } else { Part::Here(bytes) }
         };
         let [refs_out, body_out] = in_chunks(refs.len(), body.len());
@@ -263,6 +270,29 @@ mod tests {
             let opened = open(&Key::new([7; 32]), here).expect("the key").freeze();
             assert_eq!(SealedBody::decode(&manifest, &opened), Ok(body));
         }
+    }
+
+    fn uneven(lens: &[u64]) -> (Sealed, SealedBody) {
+        let body = SealedBody::Uneven(lens.iter().map(|len| (Key::new([1; 32]), *len)).collect());
+        let refs = reference(Code::Rs16Of48, ChunkId::from_slice(&[3; 32]).expect("32 bytes")).repeat(lens.len());
+        (sealed(&body, lens.iter().sum(), &refs), body)
+    }
+
+    #[test]
+    fn lengths_of_uneven_chunks_are_read_as_they_were_sealed() {
+        const MAX: u64 = SEALED_CHUNK_BYTES as u64;
+        for lens in [vec![65_537], vec![MAX, 1, MAX], vec![1_000_000; 3_000]] {
+            let (manifest, body) = uneven(&lens);
+            assert_eq!(SealedBody::decode(&manifest, &body.encode()), Ok(body));
+        }
+        let roomy = Sealed { body_len: 1000, ..uneven(&[MAX, 1]).0 };
+        for other in [vec![MAX + 1], vec![MAX + 1, 0], vec![MAX, 2], vec![MAX, 1, 0], vec![u64::MAX, MAX + 2]] {
+            let body = SealedBody::Uneven(other.iter().map(|len| (Key::new([1; 32]), *len)).collect());
+            let decoded = SealedBody::decode(&roomy, &body.encode());
+            assert_eq!(decoded, Err(WireError::Field { field: "rows" }), "{other:?}");
+        }
+        let (manifest, body) = uneven(&[40_000, 20_000]);
+        assert_eq!(SealedBody::decode(&manifest, &body.encode()), Err(WireError::Field { field: "total_len" }));
     }
 
     #[test]

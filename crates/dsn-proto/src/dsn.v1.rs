@@ -19,7 +19,7 @@ pub struct Descriptor {
 pub struct Manifest {
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    #[prost(oneof = "manifest::Body", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "manifest::Body", tags = "2, 3, 4, 5, 6")]
     pub body: ::core::option::Option<manifest::Body>,
 }
 /// Nested message and enum types in `Manifest`.
@@ -34,6 +34,8 @@ pub mod manifest {
         Folder(super::Folder),
         #[prost(message, tag = "5")]
         Sealed(super::Sealed),
+        #[prost(message, tag = "6")]
+        Uneven(super::UnevenList),
     }
 }
 /// A file or folder that only a key opens. What is here suffices to find, audit and repair its chunks.
@@ -67,7 +69,7 @@ pub struct Sealed {
 /// What a sealed body opens to.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SealedBody {
-    #[prost(oneof = "sealed_body::Content", tags = "1, 2, 3")]
+    #[prost(oneof = "sealed_body::Content", tags = "1, 2, 3, 4")]
     pub content: ::core::option::Option<sealed_body::Content>,
 }
 /// Nested message and enum types in `SealedBody`.
@@ -83,6 +85,9 @@ pub mod sealed_body {
         /// with keys
         #[prost(message, tag = "3")]
         Folder(super::Folder),
+        /// 40 bytes for each chunk of a file: its key, its length
+        #[prost(bytes, tag = "4")]
+        Uneven(::prost::bytes::Bytes),
     }
 }
 /// A whole tree of folders: its entries in order, here or in the nodes below.
@@ -191,6 +196,18 @@ pub struct ChunkList {
     /// 32 bytes a chunk, in file order
     #[prost(bytes = "bytes", tag = "4")]
     pub ids: ::prost::bytes::Bytes,
+}
+/// A file in chunks of uneven lengths.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnevenList {
+    #[prost(uint64, tag = "1")]
+    pub total_len: u64,
+    /// of the file
+    #[prost(uint64, tag = "2")]
+    pub chunks: u64,
+    /// 40 bytes each: a chunk id, bytes of the file
+    #[prost(bytes = "bytes", tag = "3")]
+    pub rows: ::prost::bytes::Bytes,
 }
 /// A farmer's word that it holds pieces of a chunk on durable storage.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

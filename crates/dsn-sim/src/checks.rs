@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{Bytes, BytesMut};
 use dsn_client::PutReport;
 use dsn_core::{
-    chunk::{chunk_count, chunk_len, chunk_offset},
+    chunk::Layout,
     descriptor::Code,
     erasure::encode,
     hash::ChunkId,
@@ -21,17 +21,17 @@ use crate::{violation::Violation, world::World};
 
 /// The chunks of a file, the root chunk last.
 pub(crate) fn chunks_of(bytes: &Bytes) -> Vec<(ChunkId, Code)> {
-    let len = bytes.len() as u64;
+    let layout = Layout::even(bytes.len() as u64);
     let (manifest, mut chunks) = if bytes.len() <= INLINE_MAX_BYTES {
         (Manifest::Inline(bytes.clone()), Vec::new())
     } else {
         let chunk = |nth: u64| {
-            let start = usize::try_from(chunk_offset(nth)).expect("a small file");
-            encode(Code::Rs16Of48, BytesMut::from(&bytes[start..start + chunk_len(len, nth)])).descriptor.id()
+            let start = usize::try_from(layout.offset(nth)).expect("a small file");
+            encode(Code::Rs16Of48, BytesMut::from(&bytes[start..start + layout.chunk_len(nth)])).descriptor.id()
         };
-        let ids: Vec<ChunkId> = (0..chunk_count(len)).map(chunk).collect();
+        let ids: Vec<ChunkId> = (0..layout.count()).map(chunk).collect();
         let raw: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
-        let list = ChunkList::new(0, len, raw.into());
+        let list = ChunkList::new(0, layout.total(), raw.into());
         (Manifest::List(list), ids.into_iter().map(|id| (id, Code::Rs16Of48)).collect())
     };
     let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..])).descriptor.id();

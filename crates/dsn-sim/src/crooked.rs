@@ -42,14 +42,14 @@ pub async fn put_crooked(world: &World, bytes: &Bytes, crook: Crook) -> Option<C
     let pieces = (0u8..).zip(mixed).map(|(index, bytes)| Piece { index, bytes }.verify(&descriptor));
     let pieces: Vec<VerifiedPiece> = pieces.collect::<Result<_, _>>().ok()?;
     let list = ChunkList::new(0, bytes.len() as u64, Bytes::copy_from_slice(descriptor.id().as_bytes()));
-    put_chunks(world, vec![EncodedChunk { descriptor, pieces }], list).await
+    put_chunks(world, vec![EncodedChunk { descriptor, pieces }], Manifest::List(list)).await
 }
 
-/// Uploads these chunks and a root chunk with the list; none when that failed.
-pub async fn put_chunks(world: &World, chunks: Vec<EncodedChunk>, list: ChunkList) -> Option<Cid> {
+/// Uploads these chunks and a root chunk with the manifest; none when that failed.
+pub async fn put_chunks(world: &World, chunks: Vec<EncodedChunk>, manifest: Manifest) -> Option<Cid> {
     let client = world.client(ClientOptions::default());
     let survey = client.survey().await.ok()?;
-    let root = encode(Code::Rep, BytesMut::from(&Manifest::List(list).encode()[..]));
+    let root = encode(Code::Rep, BytesMut::from(&manifest.encode()[..]));
     let cid = Cid(root.descriptor.id());
     for EncodedChunk { descriptor, pieces } in chunks.into_iter().chain([root]) {
         let new = Ailing { locator: VerifiedLocator::new(descriptor), class: Class::Normal, held: BTreeMap::new() };

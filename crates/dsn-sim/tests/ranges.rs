@@ -9,13 +9,12 @@ use dsn_client::{
     output::MemoryOutput,
 };
 use dsn_core::{
-    chunk::chunk_len,
+    chunk::Layout,
     cid::Cid,
     descriptor::Code,
     erasure::{DecodeError, EncodedChunk, encode},
     hash::ChunkId,
-    limits::CHUNK_MAX_BYTES,
-    manifest::ChunkList,
+    manifest::{ChunkList, Manifest},
     node_id::NodeId,
 };
 use dsn_sim::{Crook, Fault, Lie, Link, World, put_chunks, put_crooked, run};
@@ -61,9 +60,9 @@ async fn read_same(world: &World, cid: Cid, bytes: &Bytes, range: &Range<u64>) -
 }
 
 fn chunk_of(bytes: &Bytes, index: u64) -> ChunkId {
-    let start = index * CHUNK_MAX_BYTES as u64;
-    let end = start + chunk_len(bytes.len() as u64, index) as u64;
-    encode(Code::Rs16Of48, BytesMut::from(&within(bytes, &(start..end))[..])).descriptor.id()
+    let layout = Layout::even(bytes.len() as u64);
+    let chunk = within(bytes, &(layout.offset(index)..layout.offset(index + 1)));
+    encode(Code::Rs16Of48, BytesMut::from(&chunk[..])).descriptor.id()
 }
 
 fn holders(world: &World, chunk: ChunkId, index: u8) -> Vec<NodeId> {
@@ -275,7 +274,7 @@ fn of_a_list_of_lists_only_the_ids_needed_are_read() {
         let level_0 = encode(Code::Rs16Of48, raw);
         let total = (CHUNKS - 1) * 16 * MIB + 100_000;
         let list = ChunkList::new(1, total, Bytes::copy_from_slice(id(&level_0).as_bytes()));
-        let cid = put_chunks(&world, vec![usual, last, level_0], list).await.expect("farmers take it");
+        let cid = put_chunks(&world, vec![usual, last, level_0], Manifest::List(list)).await.expect("farmers take it");
         let client = world.client(ClientOptions::default());
         let bytes = content(16 * MIB);
         let border = 1234 * 16 * MIB;
