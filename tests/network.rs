@@ -62,6 +62,11 @@ fn one_piece_too_few_is_said_and_leaves_no_file() {
     let copy = network.path("copy");
     let done = output(network.dsn().args(["get", &cid, "-o"]).arg(&copy));
     refused(&done, 4, "cannot rebuild chunk 1 of 1: 15 of 16 pieces found; 7 known holders offline");
+    for gone in &network.farmers[..7] {
+        let said = shown(&done);
+        let told = said.lines().find(|line| line.starts_with("caused by: ") && line.contains(&gone.peer_id));
+        assert!(told.is_some_and(|line| line.contains("it is said to hold pieces ")), "{said}");
+    }
     assert!(!copy.exists());
     let stat = output(network.dsn().args(["stat", "--json", &cid]));
     assert_eq!(stat.status.code(), Some(4), "{}", shown(&stat));

@@ -12,10 +12,14 @@ use crate::membership;
 const NO_NETWORK: &str = "start a network here with `dsn devnet --farmers 3`, lend space with `dsn farm --storage 10GiB`, or join one \
                           with --bootstrap ADDR (or DSN_BOOTSTRAP)";
 
+/// Holders whose answers are told one by one.
+const HOLDERS_TOLD: usize = 24;
+
 const NO_ROOM: &str = "farmers lend no more, or no more to one owner: give files up with `dsn rm`, or find more farmers; \
      `dsn status` of a farmer says what keeps it from taking more";
 const TOO_LITTLE_LENT: &str = "lend more with `dsn farm --storage SIZE`, or choose --redundancy low; \
      `dsn status` of a farmer says what keeps it from taking more";
+const FARES: &str = "try again when more farmers are back; `dsn stat CID` shows how the file fares";
 const RESUME: &str = "run the same command again: what is stored is not sent twice";
 
 /// Of being left outside, whatever was being done.
@@ -128,8 +132,12 @@ pub(crate) fn get(error: &GetError) -> Failure {
     match error {
         GetError::NotFound { .. } => of(Exit::NotFound)
             .hint("check the CID, and that this is the network (--network, --bootstrap) it was put on"),
-        GetError::ChunkNotFound { .. } | GetError::NotEnoughPieces { .. } => {
-            of(Exit::NotEnough).hint("try again when more farmers are back; `dsn stat CID` shows how the file fares")
+        GetError::ChunkNotFound { .. } => of(Exit::NotEnough).hint(FARES),
+        GetError::NotEnoughPieces { holders, .. } => {
+            let told = holders.iter().take(HOLDERS_TOLD).map(ToString::to_string);
+            let more = holders.len().saturating_sub(HOLDERS_TOLD);
+            let more = (more > 0).then(|| format!("{more} more holders did not send what they are said to hold"));
+            told.chain(more).fold(of(Exit::NotEnough), Failure::because).hint(FARES)
         }
         GetError::Manifest(_) | GetError::Decode(_) | GetError::WrongChunk { .. } => {
             of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")

@@ -8,6 +8,7 @@ use std::{
         ffi::OsStrExt,
         fs::{MetadataExt, PermissionsExt, symlink},
         net::UnixListener,
+        process::CommandExt,
     },
     path::{Path, PathBuf},
     process::Command,
@@ -158,6 +159,80 @@ fn what_no_folder_can_keep_is_named_and_skipped_only_when_asked() {
     assert_eq!(cid_of(&skipped), cid);
     let said = String::from_utf8_lossy(&skipped.stderr);
     assert!(said.contains(&format!("left out: {}", socket.display())), "{said}");
+}
+
+/// Runs a command as somebody whom permissions stop, whoever runs the tests.
+fn as_nobody(command: &Command, home: &Path) -> std::process::Output {
+    let binary = home.join("dsn");
+    fs::copy(command.get_program(), &binary).expect("writable");
+    let mut other = Command::new(binary);
+    other.args(command.get_args()).env("DSN_DIR", home.join("dir"));
+    for (name, value) in command.get_envs().filter(|(name, _)| *name != "DSN_DIR") {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(home, Some(65534), Some(65534)).expect("root may");
+        other.uid(65534).gid(65534);
+    }
+    output(&mut other)
+}
+
+#[test]
+fn an_unreadable_file_is_named_and_there_is_no_cid() {
+    let network = TestNetwork::start(3);
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let top = tree(&network, "tree");
+    let top_of_nobody = home.path().join("tree");
+    assert!(Command::new("cp").arg("-r").args([&top, &top_of_nobody]).status().unwrap().success());
+    for name in ["a/x", "a/b/large", "a/b"] {
+        let path = top_of_nobody.join(name);
+        let mode = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        let done = as_nobody(network.dsn().arg("put").arg(&top_of_nobody), home.path());
+        refused(&done, 8, &path.display().to_string());
+        assert!(done.stdout.is_empty(), "no CID");
+        fs::set_permissions(&path, mode).unwrap();
+    }
+    let done = as_nobody(network.dsn().arg("put").arg(&top_of_nobody), home.path());
+    assert!(done.status.success(), "{}", shown(&done));
+}
+
+/// Runs a command that must succeed; gives the most memory it was seen to have, in MiB.
+fn peak_mib(command: &mut Command) -> u64 {
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("dsn starts");
+    let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) / 1024);
+        if let Some(ended) = child.try_wait().expect("a child") {
+            assert!(ended.success());
+            return peak;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_hundred_thousand_entries_go_there_and_back_in_little_memory() {
+    let network = TestNetwork::start(3);
+    let top = network.path("tree");
+    for folder in 0..50 {
+        let within = top.join(format!("{folder:02}"));
+        fs::create_dir_all(&within).unwrap();
+        (0..2000).for_each(|nth| fs::write(within.join(format!("{nth:04}")), format!("{folder} {nth}")).unwrap());
+    }
+    let cid = cid_of(&output(network.dsn().arg("put").arg(&top)));
+    let put = peak_mib(network.dsn().arg("put").arg(&top));
+    let copy = network.path("copy");
+    let get = peak_mib(network.dsn().args(["get", &cid, "-o"]).arg(&copy));
+    assert!(same(&top, &copy));
+    assert!(put < 256 && get < 256, "{put} and {get} MiB");
 }
 
 #[test]

@@ -98,6 +98,9 @@ fn a_capability_comes_by_file_environment_or_standard_input_too() {
     assert_eq!(child.wait_with_output().unwrap().stdout, b"secret words\n");
     let listed = String::from_utf8(cat(network.dsn().arg("ls").arg("--cap").arg(&file))).unwrap();
     assert!(listed.ends_with("secret name\n"), "{listed}");
+    let named = network.dsn().arg("ls").env("DSN_CAP", &capability).output().unwrap();
+    assert_eq!(String::from_utf8(named.stdout).unwrap(), listed, "the variable alone names it");
+    refused(&output(network.dsn().arg("ls")), 2, "error: nothing was named");
     let cid = verified(&network, &capability);
     refused(&output(network.dsn().args(["ls", &cid])), 6, "error: it is sealed");
 }

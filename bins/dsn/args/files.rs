@@ -51,7 +51,7 @@ impl Put {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Wanted {
     /// A CID or a capability, or something in a folder: CID/PATH. With a capability from elsewhere, the PATH alone
-    #[arg(value_name = "CID[/PATH]", required_unless_present = "cap")]
+    #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: Option<OsString>,
     /// File with the capability, out of sight of others on this machine; - for standard input
     #[arg(long, value_name = "FILE", env = "DSN_CAP_FILE")]

@@ -100,12 +100,7 @@ impl Archive {
 }
 
 fn failed(path: &Path, source: io::Error) -> OutputError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            OutputError::DiskFull { path: path.into(), needed: 0 }
-        }
-        _ => OutputError::Write { path: path.into(), source },
-    }
+    OutputError::of(path, 0, source)
 }
 
 /// Under another name until it is whole, so that a stick pulled out early has no half pieces. Gives its length.

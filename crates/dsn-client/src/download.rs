@@ -107,9 +107,9 @@ impl Client {
                 fetch.learn(&locator) | fetch.retry_unanswered()
             };
             if !more {
-                let (found, needed, offline) = (fetch.found(), descriptor.code().needed(), fetch.silent_holders());
+                let (found, needed, holders) = (fetch.found(), descriptor.code().needed(), fetch.answers());
                 let Wanted { number, of, .. } = wanted;
-                return Err(GetError::NotEnoughPieces { number, of, found, needed, offline });
+                return Err(GetError::NotEnoughPieces { number, of, found, needed, holders });
             }
             retries += 1;
         }

@@ -135,13 +135,13 @@ impl Client {
                     context.dog.feed();
                     fetch.came(node, index, what);
                 }
-                Miss::Absent
+                if bad > 0 { Miss::Wrong } else { Miss::Absent }
             }
             Err(error) => {
                 tracing::debug!(%node, %error, "a holder did not answer");
                 context.dog.note(node, &error);
                 self.scores.failed(node, Instant::now());
-                Miss::Unanswered
+                Miss::Unanswered(error)
             }
         };
         fetch.settled(node, indices, miss);

@@ -1,5 +1,7 @@
 //! Why a put, a get or a stat failed: one enum each, with the numbers a user needs to act.
 
+use std::collections::BTreeSet;
+
 use dsn_core::{
     erasure::DecodeError,
     folder::EntryPath,
@@ -9,7 +11,12 @@ use dsn_core::{
 };
 use thiserror::Error;
 
-use crate::{input::InputError, output::OutputError, watchdog::Stalled};
+use crate::{
+    fetch::{HolderAnswer, Miss},
+    input::InputError,
+    output::OutputError,
+    watchdog::Stalled,
+};
 
 /// Why a file could not be put.
 #[derive(Debug, Error)]
@@ -101,6 +108,12 @@ pub enum PutError {
     Network(#[from] NetworkError),
 }
 
+/// Holders that did not answer.
+fn offline(holders: &[HolderAnswer]) -> usize {
+    let silent = holders.iter().filter(|holder| matches!(holder.miss, Miss::Unanswered(_)));
+    silent.map(|holder| holder.node).collect::<BTreeSet<_>>().len()
+}
+
 /// Why a file could not be fetched.
 #[derive(Debug, Error)]
 pub enum GetError {
@@ -111,7 +124,10 @@ pub enum GetError {
         asked: usize,
     },
     /// Too few pieces of a chunk are left.
-    #[error("cannot rebuild chunk {number} of {of}: {found} of {needed} pieces found; {offline} known holders offline")]
+    #[error(
+        "cannot rebuild chunk {number} of {of}: {found} of {needed} pieces found; {} known holders offline",
+        offline(holders)
+    )]
     NotEnoughPieces {
         /// The chunk's place in the file, from 1; 0 is the manifest.
         number: u64,
@@ -121,8 +137,8 @@ pub enum GetError {
         found: usize,
         /// Pieces needed.
         needed: usize,
-        /// Holders that did not answer.
-        offline: usize,
+        /// What the holders answered from which something did not come.
+        holders: Vec<HolderAnswer>,
     },
     /// A chunk of the file is known to nobody.
     #[error("cannot rebuild chunk {number} of {of}: none of the {asked} nodes asked knows who holds it")]

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use dsn_core::{
     locator::VerifiedLocator,
     node_id::NodeId,
     piece::VerifiedPiece,
+    ports::NetworkError,
 };
 use tokio::time::Instant;
 
@@ -51,12 +53,36 @@ pub(crate) struct Fetch<T = VerifiedPiece> {
 }
 
 /// Why a piece did not come from a holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Miss {
-    /// It answered without the piece, or with other bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// It answered without the piece.
     Absent,
+    /// It answered with other bytes.
+    Wrong,
     /// It did not answer; it may the next time.
-    Unanswered,
+    Unanswered(NetworkError),
+}
+
+/// What a holder answered about pieces that did not come from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HolderAnswer {
+    /// The holder.
+    pub node: NodeId,
+    /// Pieces that it is said to hold.
+    pub pieces: IndexSet,
+    /// Why they did not come.
+    pub miss: Miss,
+}
+
+impl fmt::Display for HolderAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, pieces, miss } = self;
+        match miss {
+            Miss::Absent => write!(f, "{node} no longer has pieces {pieces}"),
+            Miss::Wrong => write!(f, "{node} sent other bytes for pieces {pieces}"),
+            Miss::Unanswered(error) => write!(f, "{error}; it is said to hold pieces {pieces}"),
+        }
+    }
 }
 
 /// One holder's piece that could be asked for; the smallest is the best.
@@ -168,7 +194,7 @@ impl<T> Fetch<T> {
     pub(crate) fn settled(&mut self, node: NodeId, indices: IndexSet, miss: Miss) {
         for index in indices.iter() {
             if self.due.remove(&(node, index)).is_some() {
-                self.failed.insert((node, index), miss);
+                self.failed.insert((node, index), miss.clone());
             }
         }
     }
@@ -181,7 +207,7 @@ impl<T> Fetch<T> {
     /// Gives holders that did not answer another chance; says whether there are any.
     pub(crate) fn retry_unanswered(&mut self) -> bool {
         let before = self.failed.len();
-        self.failed.retain(|_, miss| *miss == Miss::Absent);
+        self.failed.retain(|_, miss| !matches!(miss, Miss::Unanswered(_)));
         self.failed.len() < before
     }
 
@@ -190,10 +216,18 @@ impl<T> Fetch<T> {
         self.got.len()
     }
 
-    /// Holders that did not answer.
-    pub(crate) fn silent_holders(&self) -> usize {
-        let silent = self.failed.iter().filter(|(_, miss)| **miss == Miss::Unanswered);
-        silent.map(|((node, _), _)| *node).collect::<BTreeSet<_>>().len()
+    /// What the holders answered from which something did not come, in a fixed order.
+    pub(crate) fn answers(&self) -> Vec<HolderAnswer> {
+        let mut answers: Vec<HolderAnswer> = Vec::new();
+        for ((node, index), miss) in &self.failed {
+            match answers.iter_mut().rfind(|answer| answer.node == *node && answer.miss == *miss) {
+                Some(answer) => answer.pieces = answer.pieces.union(IndexSet::one(*index)),
+                None => {
+                    answers.push(HolderAnswer { node: *node, pieces: IndexSet::one(*index), miss: miss.clone() });
+                }
+            }
+        }
+        answers
     }
 
     /// What came of each piece, in their order.

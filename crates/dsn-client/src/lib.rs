@@ -41,6 +41,7 @@ mod within;
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, RepairError, StatError};
 pub use export::{ExportReport, Lacking};
+pub use fetch::{HolderAnswer, Miss};
 pub use folder::{FolderWalk, Named, NamedFile, NamedFolder};
 pub use get::GetReport;
 pub use leases::{Keep, LeaseReport};

@@ -65,6 +65,16 @@ pub enum OutputError {
     },
 }
 
+impl OutputError {
+    /// Why nothing, or not all of so many bytes, can be written to a place.
+    pub(crate) fn of(path: &Path, needed: u64, source: io::Error) -> Self {
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::DiskFull { path: path.into(), needed };
+        }
+        Self::Write { path: path.into(), source }
+    }
+}
+
 /// What to do with a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
@@ -113,10 +123,7 @@ impl FileOutput {
     }
 
     fn error(&self, source: io::Error) -> OutputError {
-        if source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded {
-            return OutputError::DiskFull { path: self.path.clone(), needed: self.total };
-        }
-        OutputError::Write { path: self.path.clone(), source }
+        OutputError::of(&self.path, self.total, source)
     }
 
     async fn on_file<T: Send + 'static>(

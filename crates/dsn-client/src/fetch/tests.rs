@@ -113,9 +113,13 @@ async fn holders_that_failed_a_moment_ago_are_asked_last() {
     assert!(asked.iter().all(|(node, _)| !dead.contains(node)));
 }
 
+fn lost(node: NodeId) -> Miss {
+    Miss::Unanswered(NetworkError::ConnectionLost { node })
+}
+
 #[tokio::test]
 async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
-    let (encoded, locator, _) = spread(16 << 20, 12, 36);
+    let (encoded, locator, nodes) = spread(16 << 20, 12, 36);
     let (mut fetch, now) = (Fetch::new(&encoded.descriptor), Instant::now());
     fetch.learn(&locator);
     assert!(!fetch.learn(&locator), "nothing new");
@@ -123,16 +127,23 @@ async fn without_enough_holders_it_is_exhausted_and_says_what_it_has() {
         match fetch.next(now, LATE, good) {
             Step::Ask { node, indices } if indices.contains(7) => {
                 fetch.came(node, 7, encoded.pieces[7].clone());
-                fetch.settled(node, indices, Miss::Unanswered);
+                fetch.settled(node, indices, lost(node));
             }
-            Step::Ask { node, indices } => fetch.settled(node, indices, Miss::Unanswered),
+            Step::Ask { node, indices } if node == nodes[0] => fetch.settled(node, indices, Miss::Absent),
+            Step::Ask { node, indices } => fetch.settled(node, indices, lost(node)),
             step => {
                 assert_eq!(step, Step::Exhausted);
                 break;
             }
         }
     }
-    assert_eq!((fetch.found(), fetch.silent_holders()), (1, 12));
+    assert_eq!(fetch.found(), 1);
+    let answers = fetch.answers();
+    assert_eq!(answers.len(), 12);
+    let first = answers.iter().find(|answer| answer.node == nodes[0]).expect("asked");
+    assert_eq!(first.to_string(), format!("{} no longer has pieces 0,12,24", nodes[0]));
+    let other = answers.iter().find(|answer| answer.node == nodes[7]).expect("asked");
+    assert_eq!(other.to_string(), format!("the connection to {} was lost; it is said to hold pieces 19,31", nodes[7]));
     assert!(fetch.retry_unanswered() && !fetch.retry_unanswered());
     assert!(matches!(fetch.next(now, LATE, good), Step::Ask { .. }));
 }

@@ -105,10 +105,7 @@ impl DiskTreeOutput {
 }
 
 fn failed(path: &Path, source: io::Error) -> OutputError {
-    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        return OutputError::DiskFull { path: path.into(), needed: 0 };
-    }
-    OutputError::Write { path: path.into(), source }
+    OutputError::of(path, 0, source)
 }
 
 /// Takes away what an earlier run, of whatever it was, left in a place where something else belongs. A link is never followed.
