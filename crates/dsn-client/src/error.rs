@@ -146,6 +146,15 @@ pub enum GetError {
         /// The chunk.
         chunk: ChunkId,
     },
+    /// What only a key opens, and none was given.
+    #[error("it is sealed; a CID alone does not open it")]
+    KeyNeeded,
+    /// It was sealed with another key, or not at all.
+    #[error("the key is not the one that this was sealed with")]
+    WrongKey,
+    /// Sealed bytes that do not open with their key.
+    #[error("sealed bytes do not open with their key")]
+    Sealed,
     /// A folder has nothing of that path.
     #[error("{}", if *is_file { format!("the CID names a file, and {path} would be in a folder") } else { format!("the folder has no {path}") })]
     NoSuchPath {

@@ -6,16 +6,17 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use dsn_core::{
     cid::Cid,
-    descriptor::Code,
-    folder::{Child, Entry, EntryPath, Folder, FolderNode, Lineage, Place, What},
-    manifest::{Manifest, ManifestError},
+    folder::{Child, Entry, EntryPath, Folder, FolderNode, Lineage, Place, Secrecy, What},
+    manifest::ManifestError,
+    seal::Key,
 };
 
 use crate::{
     client::Client,
-    download::{GetContext, Wanted},
+    download::GetContext,
     error::GetError,
     get::join,
+    opened::{self, Opened},
     progress::NoProgress,
 };
 
@@ -41,8 +42,8 @@ pub struct NamedFile {
 /// Where the bytes of a file are.
 #[derive(Clone, Debug)]
 pub(crate) enum FileSource {
-    /// In chunks that its manifest names.
-    Root(Manifest),
+    /// In its manifest, or in chunks that it names.
+    Root(Opened),
     /// With others in a chunk.
     Place(Place),
 }
@@ -51,6 +52,7 @@ pub(crate) enum FileSource {
 #[derive(Clone, Debug)]
 pub struct NamedFolder {
     pub(crate) folder: Folder,
+    secrecy: Secrecy,
     pub(crate) base: Option<EntryPath>,
 }
 
@@ -70,7 +72,7 @@ impl NamedFile {
     /// Bytes of it.
     pub fn len(&self) -> u64 {
         match &self.source {
-            FileSource::Root(manifest) => manifest.total_len(),
+            FileSource::Root(file) => file.total_len(),
             FileSource::Place(place) => place.len(),
         }
     }
@@ -89,6 +91,7 @@ pub struct FolderWalk {
     nodes: Vec<(u32, Child)>,
     entries: VecDeque<Entry>,
     left: Option<u64>,
+    secrecy: Secrecy,
     /// What is in this folder is left out.
     skipping: Option<EntryPath>,
 }
@@ -101,7 +104,15 @@ impl FolderWalk {
             Some(base) => (Lineage::below(base.clone()), None),
             None => (Lineage::default(), Some(folder.folder.entries)),
         };
-        let mut walk = Self { base, lineage, nodes: Vec::new(), entries: VecDeque::new(), left, skipping: None };
+        let mut walk = Self {
+            base,
+            lineage,
+            nodes: Vec::new(),
+            entries: VecDeque::new(),
+            left,
+            secrecy: folder.secrecy,
+            skipping: None,
+        };
         walk.enter(folder.folder.level, folder.folder.top.clone());
         walk
     }
@@ -140,13 +151,13 @@ fn malformed() -> GetError {
 }
 
 impl Client {
-    /// What a CID, or a path below it, names.
+    /// What a CID, with its key when it is sealed, or a path below it, names.
     ///
     /// # Errors
     /// When there is nothing of that path, or it cannot be told.
-    pub async fn named(&self, cid: Cid, path: Option<&EntryPath>) -> Result<Named, GetError> {
+    pub async fn named(&self, cid: Cid, key: Option<&Key>, path: Option<&EntryPath>) -> Result<Named, GetError> {
         let context = self.get_context(&NoProgress);
-        let named = self.named_guarded(&context, cid, path);
+        let named = self.named_guarded(&context, cid, key, path);
         context.dog.guard(named).await.unwrap_or_else(|stalled| Err(stalled.into()))
     }
 
@@ -154,14 +165,15 @@ impl Client {
         &self,
         context: &GetContext<'_>,
         cid: Cid,
+        key: Option<&Key>,
         path: Option<&EntryPath>,
     ) -> Result<Named, GetError> {
         let manifest = self.manifest(context, cid).await?;
-        let folder = match (manifest, path) {
-            (Manifest::Folder(folder), path) => NamedFolder { folder, base: path.cloned() },
+        let folder = match (self.open_manifest(context, manifest, key).await?, path) {
+            (Opened::Folder(folder, secrecy), path) => NamedFolder { folder, secrecy, base: path.cloned() },
             (_, Some(path)) => return Err(GetError::NoSuchPath { path: path.clone(), is_file: true }),
-            (manifest, None) => {
-                let source = FileSource::Root(manifest);
+            (file, None) => {
+                let source = FileSource::Root(file);
                 return Ok(Named::File(NamedFile { source, executable: false }));
             }
         };
@@ -234,10 +246,9 @@ impl Client {
                 walk.nodes.pop();
             }
             let Some((level, child)) = walk.nodes.pop() else { return Ok(None) };
-            let len = Some(child.len as usize);
-            let wanted = Wanted { chunk: child.chunk, code: Code::Rs16Of48, len, number: 1, of: 1 };
-            let bytes = join(self.fetch_chunk(context, wanted).await?);
-            let node = FolderNode::decode(level, &bytes).map_err(ManifestError)?;
+            let place = opened::Place::alone(child.chunk, child.len as usize, child.key);
+            let bytes = join(self.fetch_opened(context, place).await?);
+            let node = FolderNode::decode(level, walk.secrecy, &bytes).map_err(ManifestError)?;
             walk.enter(level, node);
         }
     }

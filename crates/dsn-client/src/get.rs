@@ -5,21 +5,18 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
-    chunk::{chunk_count, chunk_len, chunk_offset},
     cid::Cid,
     descriptor::Code,
-    erasure::is_chunk,
     hash::ChunkId,
     manifest::{ChunkList, Manifest, ids},
-    ports::compute,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     client::Client,
-    custodians::Effort,
     download::{GetContext, GetCounters, Wanted},
     error::GetError,
+    opened::{Content, Opened},
     output::{Output, OutputError},
     progress::{Progress, ProgressEvent},
     watchdog::Watchdog,
@@ -81,35 +78,41 @@ impl Client {
         output: &mut dyn Output,
     ) -> Result<GetReport, GetError> {
         let manifest = self.manifest(context, cid).await?;
-        let bytes = manifest.total_len();
+        let opened = self.open_manifest(context, manifest, None).await?;
+        let bytes = opened.total_len();
         context.progress.event(ProgressEvent::Total(bytes));
-        let resumed_bytes = self.write_file(context, manifest, output).await?;
-        Ok(context.report(cid, bytes, resumed_bytes))
+        let resumed_bytes = self.write_file(context, opened, output).await?;
+        Ok(GetReport::new(context, cid, bytes, resumed_bytes))
     }
 
-    /// Writes what a manifest names; gives the bytes that were there already.
+    /// Writes a file; gives the bytes that were there already.
     pub(crate) async fn write_file(
         &self,
         context: &GetContext<'_>,
-        manifest: Manifest,
+        file: Opened,
         output: &mut dyn Output,
     ) -> Result<u64, GetError> {
-        let bytes = manifest.total_len();
-        let mut resumed_bytes = 0;
-        match manifest {
-            Manifest::Folder(_) => return Err(GetError::Folder),
-            Manifest::Inline(content) => {
+        let bytes = file.total_len();
+        let content = match file {
+            Opened::Folder(..) => return Err(GetError::Folder),
+            Opened::Inline(content) => {
                 output.begin(bytes).await?;
                 output.write(vec![content]).await?;
                 context.progress.event(ProgressEvent::Written(bytes));
+                output.finish().await?;
+                return Ok(0);
             }
-            Manifest::List(list) => {
+            Opened::List(list) => {
                 output.begin(bytes).await?;
-                let ids = self.content_ids(context, list).await?;
-                resumed_bytes = self.keep(context, &ids, bytes, output).await?;
-                self.write_rest(context, &ids, bytes, resumed_bytes, output).await?;
+                Content::public(self.content_ids(context, list).await?, 0, bytes)
             }
-        }
+            Opened::Content(content) => {
+                output.begin(bytes).await?;
+                content
+            }
+        };
+        let resumed_bytes = self.keep(context, &content, output).await?;
+        self.write_rest(context, &content, resumed_bytes, output).await?;
         output.finish().await?;
         Ok(resumed_bytes)
     }
@@ -130,27 +133,20 @@ impl Client {
         if list.level() == 0 {
             return Ok(list.ids().collect());
         }
-        let all: Vec<ChunkId> = list.ids().collect();
-        let fetched = self.chunks(context, &all, list.content_len(), 0);
-        let raw: Vec<Vec<Bytes>> = fetched.try_collect().await?;
+        let lists = Content::public(list.ids().collect(), 0, list.content_len());
+        let raw: Vec<Vec<Bytes>> = self.contents(context, &lists, 0).try_collect().await?;
         Ok(ids(&join(raw.into_iter().flatten().collect())).collect())
     }
 
-    /// The chunks of a content of `len` bytes from number `first` on, in order, a few fetched ahead.
-    fn chunks<'a>(
+    /// The chunks of a content from number `from` on, opened, in order, a few fetched ahead.
+    pub(crate) fn contents<'a>(
         &'a self,
         context: &'a GetContext<'_>,
-        ids: &'a [ChunkId],
-        len: u64,
-        first: u64,
-    ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + 'a {
-        let of = chunk_count(len);
-        let wanted = (0..).zip(ids).skip_while(move |(index, _)| *index < first);
-        stream::iter(wanted)
-            .map(move |(index, chunk)| {
-                let len = Some(chunk_len(len, index));
-                self.fetch_chunk(context, Wanted { chunk: *chunk, code: Code::Rs16Of48, len, number: index + 1, of })
-            })
+        content: &Content,
+        from: u64,
+    ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + use<'a> {
+        stream::iter(content.places(from))
+            .map(move |(_, place)| self.fetch_opened(context, place))
             .buffered(self.options.get_chunks_in_flight)
     }
 
@@ -158,36 +154,30 @@ impl Client {
     async fn keep(
         &self,
         context: &GetContext<'_>,
-        ids: &[ChunkId],
-        total: u64,
+        content: &Content,
         output: &mut dyn Output,
     ) -> Result<u64, GetError> {
-        let of = chunk_count(total);
-        for (index, chunk) in (0..).zip(ids) {
-            let (offset, len) = (chunk_offset(index), chunk_len(total, index));
+        for (index, place) in content.places(0) {
+            let (offset, len) = (content.offset(index), place.len);
             let Some(bytes) = output.existing(offset, len).await? else { return Ok(offset) };
-            let wanted = Wanted { chunk: *chunk, code: Code::Rs16Of48, len: Some(len), number: index + 1, of };
-            let locator = self.find(context, wanted, &[Effort::All, Effort::LookUp]).await?;
-            let descriptor = locator.descriptor().clone();
-            if !compute(&*self.parts.compute, move || is_chunk(&descriptor, &bytes)).await {
+            if !self.is_opened(context, place, bytes).await? {
                 return Ok(offset);
             }
             context.progress.event(ProgressEvent::Resumed(len as u64));
         }
-        Ok(total)
+        Ok(content.total)
     }
 
     async fn write_rest(
         &self,
         context: &GetContext<'_>,
-        ids: &[ChunkId],
-        total: u64,
+        content: &Content,
         from: u64,
         output: &mut dyn Output,
     ) -> Result<(), GetError> {
-        let first = chunk_count(from);
         output.resume_at(from).await?;
-        let mut chunks = std::pin::pin!(self.chunks(context, ids, total, first));
+        let first = if from == content.total { content.count() } else { content.chunk_at(from) };
+        let mut chunks = std::pin::pin!(self.contents(context, content, first));
         while let Some(parts) = chunks.try_next().await? {
             let bytes = parts.iter().map(|part| part.len() as u64).sum();
             // A reader that takes its time (a pager behind a pipe) is no stall of the network.

@@ -6,21 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use dsn_core::{
     cid::Cid,
-    descriptor::Code,
-    erasure::is_chunk,
     folder::{EntryPath, Pack, Place, What},
-    ports::compute,
+    seal::Key,
 };
 use futures::{Stream, TryStreamExt, stream};
 use tokio::sync::Semaphore;
 
 use crate::{
     client::Client,
-    custodians::Effort,
-    download::{GetContext, Wanted},
+    download::GetContext,
     error::GetError,
     folder::{FileSource, FolderWalk, NamedFile, NamedFolder},
     get::{GetReport, join},
+    opened::{self, Opened},
     output::Output,
     progress::{Progress, ProgressEvent},
     tree::{SmallFile, TreeOutput},
@@ -38,7 +36,7 @@ const CHUNK_MIB: u64 = 16;
 /// What has to be fetched.
 enum Job {
     Pack { pack: Pack, files: Vec<(SmallFile, u32)> },
-    Large { path: EntryPath, executable: bool, cid: Cid, len: u64 },
+    Large { path: EntryPath, executable: bool, cid: Cid, len: u64, key: Option<Key> },
 }
 
 /// What the jobs of one get share.
@@ -76,7 +74,7 @@ impl Client {
         context.progress.event(ProgressEvent::Total(len));
         let write = self.write_source(&context, file.source, output);
         let resumed = context.dog.guard(write).await.unwrap_or_else(|stalled| Err(stalled.into()))?;
-        Ok(context.report(cid, len, resumed))
+        Ok(GetReport::new(&context, cid, len, resumed))
     }
 
     async fn write_source(
@@ -86,31 +84,42 @@ impl Client {
         output: &mut dyn Output,
     ) -> Result<u64, GetError> {
         let (pack, offset, len) = match source {
-            FileSource::Root(manifest) => return self.write_file(context, manifest, output).await,
-            FileSource::Place(Place::Alone { cid, len }) => {
-                let manifest = self.manifest(context, cid).await?;
-                if manifest.total_len() != len {
-                    return Err(GetError::WrongChunk { chunk: cid.0 });
-                }
-                return self.write_file(context, manifest, output).await;
+            FileSource::Root(file) => return self.write_file(context, file, output).await,
+            FileSource::Place(Place::Alone { cid, len, key }) => {
+                let file = self.open_alone(context, cid, len, key.as_ref()).await?;
+                return self.write_file(context, file, output).await;
             }
             FileSource::Place(Place::Nowhere) => {
                 output.begin(0).await?;
                 output.finish().await?;
                 return Ok(0);
             }
-            FileSource::Place(Place::Packed { pack, offset, len }) => (pack, offset as usize, len as usize),
+            FileSource::Place(Place::Packed { pack, offset, len }) => (pack, u64::from(offset), u64::from(len)),
         };
-        let bytes = self.pack(context, pack).await?;
-        output.begin(len as u64).await?;
-        output.write(vec![bytes.slice(offset..offset + len)]).await?;
-        context.progress.event(ProgressEvent::Written(len as u64));
+        let parts = self.read_opened(context, place(&pack), offset..offset + len).await?;
+        output.begin(len).await?;
+        output.write(parts).await?;
+        context.progress.event(ProgressEvent::Written(len));
         output.finish().await?;
         Ok(0)
     }
 
-    async fn pack(&self, context: &GetContext<'_>, pack: Pack) -> Result<Bytes, GetError> {
-        Ok(join(self.fetch_chunk(context, wanted(pack)).await?))
+    /// Reads the manifest of a file that a folder names.
+    pub(crate) async fn open_alone(
+        &self,
+        context: &GetContext<'_>,
+        cid: Cid,
+        len: u64,
+        key: Option<&Key>,
+    ) -> Result<Opened, GetError> {
+        let manifest = self.manifest(context, cid).await?;
+        let file = self.open_manifest(context, manifest, key).await?;
+        let is_one = file.total_len() == len && !matches!(file, Opened::Folder(..));
+        if is_one { Ok(file) } else { Err(GetError::WrongChunk { chunk: cid.0 }) }
+    }
+
+    async fn pack(&self, context: &GetContext<'_>, pack: &Pack) -> Result<Bytes, GetError> {
+        Ok(join(self.fetch_opened(context, place(pack)).await?))
     }
 
     /// Fetches a folder that was found into `output`. Dropping the future leaves in `output` what was written so far.
@@ -127,7 +136,7 @@ impl Client {
         let context = self.get_context(progress);
         let get = self.get_folder_guarded(&context, folder, output);
         let (entries, bytes, resumed) = context.dog.guard(get).await.unwrap_or_else(|stalled| Err(stalled.into()))?;
-        Ok((context.report(cid, bytes, resumed), entries))
+        Ok((GetReport::new(&context, cid, bytes, resumed), entries))
     }
 
     async fn get_folder_guarded(
@@ -181,12 +190,12 @@ impl Client {
                     Place::Nowhere => {
                         get.output.small(vec![(SmallFile { path, executable, len: 0 }, Bytes::new())]).await?;
                     }
-                    Place::Alone { cid, len } => {
-                        let job = Job::Large { path, executable, cid, len };
+                    Place::Alone { cid, len, key } => {
+                        let job = Job::Large { path, executable, cid, len, key };
                         return Ok(Some((job, (walk, files, pack))));
                     }
                     Place::Packed { pack: of, offset, len } => {
-                        let before = pack.replace(of).filter(|before| *before != of);
+                        let before = pack.replace(of.clone()).filter(|before| *before != of);
                         let full = before.map(|pack| Job::Pack { pack, files: std::mem::take(&mut files) });
                         files.push((SmallFile { path, executable, len }, offset));
                         if let Some(job) = full {
@@ -210,13 +219,13 @@ impl Client {
                     None => done,
                 }
             }
-            Job::Large { path, executable, cid, len } => {
+            Job::Large { path, executable, cid, len, key } => {
                 let mib = (len >> 20) + 1;
                 let mib = if mib > CHUNK_MIB { ROOM_MIB } else { u32::try_from(mib).unwrap_or(ROOM_MIB) };
                 let _room = get.room.acquire_many(mib).await.expect("never closed");
                 let get_it = async {
                     let mut output = get.output.large(&path, executable)?;
-                    let source = FileSource::Place(Place::Alone { cid, len });
+                    let source = FileSource::Place(Place::Alone { cid, len, key });
                     self.write_source(get.context, source, &mut *output).await
                 };
                 let resumed = get_it.await.map_err(|error| within(path.clone(), error))?;
@@ -228,12 +237,12 @@ impl Client {
 
     async fn get_pack(&self, get: &FolderGet<'_>, pack: Pack, files: Vec<(SmallFile, u32)>) -> Result<(), GetError> {
         let len = files.iter().map(|(file, _)| u64::from(file.len)).sum();
-        if self.has_pack(get, pack, &files).await? {
+        if self.has_pack(get, &pack, &files).await? {
             get.resumed_bytes.fetch_add(len, Ordering::Relaxed);
             get.context.progress.event(ProgressEvent::Resumed(len));
             return Ok(());
         }
-        let bytes = self.pack(get.context, pack).await?;
+        let bytes = self.pack(get.context, &pack).await?;
         let of = |(file, offset): (SmallFile, u32)| {
             let (start, len) = (offset as usize, file.len as usize);
             (file, bytes.slice(start..start + len))
@@ -245,7 +254,7 @@ impl Client {
     }
 
     /// Whether an earlier run left all files of a pack as they should be.
-    async fn has_pack(&self, get: &FolderGet<'_>, pack: Pack, files: &[(SmallFile, u32)]) -> Result<bool, GetError> {
+    async fn has_pack(&self, get: &FolderGet<'_>, pack: &Pack, files: &[(SmallFile, u32)]) -> Result<bool, GetError> {
         let mut end = 0;
         for (file, offset) in files {
             if *offset != end {
@@ -258,14 +267,12 @@ impl Client {
         }
         let files = files.iter().map(|(file, _)| file.clone()).collect();
         let Some(bytes) = get.output.existing(files).await? else { return Ok(false) };
-        let locator = self.find(get.context, wanted(pack), &[Effort::All, Effort::LookUp]).await?;
-        let descriptor = locator.descriptor().clone();
-        Ok(compute(&*self.parts.compute, move || is_chunk(&descriptor, &bytes)).await)
+        self.is_opened(get.context, place(pack), bytes).await
     }
 }
 
-fn wanted(pack: Pack) -> Wanted {
-    Wanted { chunk: pack.chunk, code: Code::Rs16Of48, len: Some(pack.len as usize), number: 1, of: 1 }
+fn place(pack: &Pack) -> opened::Place {
+    opened::Place::alone(pack.chunk, pack.len as usize, pack.key.clone())
 }
 
 fn within(path: EntryPath, error: GetError) -> GetError {

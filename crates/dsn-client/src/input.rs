@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use dsn_core::{folder::PathError, limits::CHUNK_MAX_BYTES};
+use dsn_core::folder::PathError;
 use thiserror::Error;
 
 /// Something to put.
@@ -19,8 +19,8 @@ pub trait Input: Send {
     /// Bytes of it, when that is known.
     fn size(&self) -> Option<u64>;
 
-    /// The next 16 MiB; fewer only at the end, none after it. Dropping the future may lose what was read.
-    async fn read_chunk(&mut self) -> Result<BytesMut, InputError>;
+    /// The next `max` bytes; fewer only at the end, none after it. Dropping the future may lose what was read.
+    async fn read_chunk(&mut self, max: usize) -> Result<BytesMut, InputError>;
 
     /// Called after the last chunk: whether what was read is what there was.
     fn finish(&mut self) -> Result<(), InputError>;
@@ -82,14 +82,14 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads until the buffer holds a whole chunk or the end comes.
-fn fill(reader: &mut impl Read) -> io::Result<BytesMut> {
-    let mut chunk = BytesMut::with_capacity(CHUNK_MAX_BYTES);
-    let mut limited = reader.take(CHUNK_MAX_BYTES as u64);
+/// Reads until the buffer holds `max` bytes or the end comes.
+fn fill(reader: &mut impl Read, max: usize) -> io::Result<BytesMut> {
+    let mut chunk = BytesMut::with_capacity(max);
+    let mut limited = reader.take(max as u64);
     // Growing the zeroed part step by step keeps a short file from touching 16 MiB.
     loop {
         let start = chunk.len();
-        let step = if start == 0 { FIRST_READ_BYTES } else { CHUNK_MAX_BYTES - start };
+        let step = if start == 0 { FIRST_READ_BYTES.min(max) } else { max - start };
         if step == 0 {
             return Ok(chunk);
         }
@@ -112,10 +112,10 @@ fn fill(reader: &mut impl Read) -> io::Result<BytesMut> {
 /// First bytes read of a chunk, so that small files stay small in memory.
 const FIRST_READ_BYTES: usize = 128 * 1024;
 
-async fn fill_blocking<R: Read + Send + 'static>(reader: &mut Option<R>) -> io::Result<BytesMut> {
+async fn fill_blocking<R: Read + Send + 'static>(reader: &mut Option<R>, max: usize) -> io::Result<BytesMut> {
     let mut taken = reader.take().ok_or_else(|| io::Error::other("an earlier read was given up"))?;
     let work = move || {
-        let chunk = fill(&mut taken);
+        let chunk = fill(&mut taken, max);
         (taken, chunk)
     };
     let (back, chunk) = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
@@ -164,8 +164,8 @@ impl Input for FileInput {
         Some(self.size)
     }
 
-    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
-        let chunk = fill_blocking(&mut self.file).await;
+    async fn read_chunk(&mut self, max: usize) -> Result<BytesMut, InputError> {
+        let chunk = fill_blocking(&mut self.file, max).await;
         let chunk = chunk.map_err(|source| InputError::Read { path: self.path.clone(), source })?;
         self.read_bytes += chunk.len() as u64;
         Ok(chunk)
@@ -204,8 +204,8 @@ impl<R: Read + Send + 'static> Input for PipeInput<R> {
         None
     }
 
-    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
-        let chunk = fill_blocking(&mut self.reader).await;
+    async fn read_chunk(&mut self, max: usize) -> Result<BytesMut, InputError> {
+        let chunk = fill_blocking(&mut self.reader, max).await;
         chunk.map_err(|source| InputError::Read { path: "-".into(), source })
     }
 
@@ -238,8 +238,8 @@ impl Input for MemoryInput {
         Some(self.all.len() as u64)
     }
 
-    async fn read_chunk(&mut self) -> Result<BytesMut, InputError> {
-        let len = self.rest.len().min(CHUNK_MAX_BYTES);
+    async fn read_chunk(&mut self, max: usize) -> Result<BytesMut, InputError> {
+        let len = self.rest.len().min(max);
         Ok(BytesMut::from(&self.rest.split_to(len)[..]))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dsn_core::redundancy::Class;
+use dsn_core::{redundancy::Class, seal::Secret};
 
 /// How a client works, whatever it does.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Default for ClientOptions {
 }
 
 /// How one file is put.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PutOptions {
     /// The redundancy asked for.
     pub class: Class,
@@ -52,6 +52,20 @@ pub struct PutOptions {
     pub safety: Safety,
     /// How long the file is to be kept, from now on; none: without end.
     pub ttl: Option<Duration>,
+    /// Who can read it.
+    pub privacy: Privacy,
+}
+
+/// Who can read what is put.
+#[derive(Clone, Debug, Default)]
+pub enum Privacy {
+    /// Whoever has its CID.
+    #[default]
+    Public,
+    /// Whoever has its capability. Keys follow from this secret and the bytes, so that the same bytes are the same CID again.
+    Sealed(Secret),
+    /// The same with keys that are drawn: nothing is the same twice.
+    SealedAtRandom,
 }
 
 /// What to do with too few farmers.

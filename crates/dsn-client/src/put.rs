@@ -12,12 +12,13 @@ use dsn_core::{
     descriptor::Code,
     erasure::{EncodedChunk, encode},
     hash::ChunkId,
-    limits::{INLINE_MAX_BYTES, OFFER_MAX_CHUNKS},
+    limits::{CHUNK_MAX_BYTES, INLINE_MAX_BYTES, OFFER_MAX_CHUNKS, SEALED_CHUNK_BYTES},
     manifest::{ChunkList, Manifest, level_for},
     node_id::NodeId,
     ports::compute,
     redundancy::{must_vanish, target},
     rpc::{Commit, OwnerProof, PutId},
+    seal::Key,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
@@ -62,6 +63,34 @@ pub struct PutReport {
     pub wire_bytes: u64,
     /// Entries of a folder; none for a file.
     pub entries: Option<u64>,
+    /// What opens it, when it is sealed: with the CID its read capability.
+    pub key: Option<Key>,
+}
+
+/// A file or folder whose root chunk is stored.
+pub(crate) struct Root {
+    pub(crate) cid: Cid,
+    pub(crate) key: Option<Key>,
+    /// Bytes of the file, or of all files.
+    pub(crate) len: u64,
+}
+
+/// Bytes of a file: stored as they are, or sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum As {
+    Plain,
+    Sealed,
+}
+
+/// What has been stored of a content.
+#[derive(Default)]
+pub(crate) struct StoredContent {
+    /// The raw ids of its chunks.
+    pub(crate) ids: Vec<u8>,
+    /// Of each, when it is sealed.
+    pub(crate) keys: Vec<Key>,
+    /// Its bytes.
+    pub(crate) len: u64,
 }
 
 /// What the chunks of a put come to.
@@ -124,7 +153,7 @@ impl Client {
     ) -> Result<PutReport, PutError> {
         let mut pass = 1;
         loop {
-            match self.put_once(input, options, progress).await {
+            match self.put_once(input, options.clone(), progress).await {
                 Err(PutError::NotCommitted { .. }) if pass < PASSES && input.rewind()? => pass += 1,
                 done => return done,
             }
@@ -171,29 +200,32 @@ impl Client {
             level_for(size)?;
         }
         let mut totals = Totals::default();
-        let (cid, bytes) = self.put_file(context, input, &mut totals).await?;
-        self.finish_put(context, cid, bytes, totals).await
+        let root = self.put_file(context, input, &mut totals).await?;
+        self.finish_put(context, root, totals).await
     }
 
-    /// Stores a file without its end of the upload; gives its name and its length.
+    /// Stores a file without its end of the upload.
     pub(crate) async fn put_file(
         &self,
         context: &PutContext<'_>,
         input: &mut dyn Input,
         totals: &mut Totals,
-    ) -> Result<(Cid, u64), PutError> {
-        let first = context.dog.pause(input.read_chunk()).await?;
-        let bytes;
+    ) -> Result<Root, PutError> {
+        if context.is_sealed() {
+            return self.put_sealed_file(context, input, totals).await;
+        }
+        let first = context.dog.pause(input.read_chunk(CHUNK_MAX_BYTES)).await?;
+        let len;
         let manifest = if first.len() <= INLINE_MAX_BYTES {
-            bytes = first.len() as u64;
+            len = first.len() as u64;
             input.finish()?;
             Manifest::Inline(first.freeze())
         } else {
-            let (ids, total) = self.put_content(context, input, first, totals).await?;
-            bytes = total;
-            Manifest::List(self.put_list(context, total, ids, totals).await?)
+            let stored = self.put_content(context, As::Plain, input, first, totals).await?;
+            len = stored.len;
+            Manifest::List(self.put_list(context, len, stored.ids, totals).await?)
         };
-        Ok((self.put_root(context, &manifest, totals).await?, bytes))
+        Ok(Root { cid: self.put_root(context, &manifest, totals).await?, key: None, len })
     }
 
     /// Stores a manifest; gives the name of the file or folder.
@@ -214,8 +246,7 @@ impl Client {
     pub(crate) async fn finish_put(
         &self,
         context: &PutContext<'_>,
-        cid: Cid,
-        bytes: u64,
+        Root { cid, key, len: bytes }: Root,
         totals: Totals,
     ) -> Result<PutReport, PutError> {
         let may_vanish = self.commit(context, cid, &totals).await?;
@@ -231,63 +262,60 @@ impl Client {
             resumed_bytes: totals.resumed_bytes,
             wire_bytes: totals.sent_bytes,
             entries: None,
+            key,
         })
     }
 
-    /// Stores a content of any length; gives the raw ids of its chunks and its length.
-    async fn put_content(
+    /// Stores a content of any length.
+    pub(crate) async fn put_content(
         &self,
         context: &PutContext<'_>,
+        how: As,
         input: &mut dyn Input,
         first: BytesMut,
         totals: &mut Totals,
-    ) -> Result<(Vec<u8>, u64), PutError> {
+    ) -> Result<StoredContent, PutError> {
         let (size, start) = (input.size(), totals.chunks);
-        let mut bytes = 0;
-        let mut ids = Vec::new();
+        let mut content = StoredContent::default();
         {
-            let chunks = chunks_of(context, input, first);
+            let chunks = chunks_of(context, how, input, first);
             let numbered = chunks.enumerate().map(|(i, chunk)| chunk.map(|chunk| (start + i as u64 + 1, chunk)));
-            let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, size, number, chunk));
+            let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, how, size, number, chunk));
             let mut stored = std::pin::pin!(stored.try_buffered(self.options.put_chunks_in_flight));
-            while let Some((stored, len)) = stored.try_next().await? {
-                ids.extend_from_slice(stored.chunk.as_bytes());
-                bytes += len;
+            while let Some((stored, len, key)) = stored.try_next().await? {
+                content.ids.extend_from_slice(stored.chunk.as_bytes());
+                content.keys.extend(key);
+                content.len += len;
                 totals.add_content(len, stored);
             }
         }
         input.finish()?;
-        Ok((ids, bytes))
+        Ok(content)
     }
 
     async fn put_data_chunk(
         &self,
         context: &PutContext<'_>,
+        how: As,
         size: Option<u64>,
         number: u64,
         chunk: BytesMut,
-    ) -> Result<(StoredChunk, u64), PutError> {
+    ) -> Result<(StoredChunk, u64, Option<Key>), PutError> {
         let len = chunk.len() as u64;
-        let encoded = self.encode(context, Code::Rs16Of48, chunk).await;
+        let (encoded, key) = match how {
+            As::Plain => (self.encode(context, Code::Rs16Of48, chunk).await, None),
+            As::Sealed => self.encode_sealed(context, chunk).await,
+        };
+        context.progress.event(ProgressEvent::Encoded(len));
         if number == 1 {
             self.check_space(context, size, encoded.descriptor.id()).await?;
         }
         let stored = self.store_chunk(context, encoded, number).await?;
         context.confirm(len, &stored);
-        Ok((stored, len))
+        Ok((stored, len, key))
     }
 
     pub(crate) async fn encode(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
-        let len = chunk.len() as u64;
-        let encoded = self.encode_quietly(context, code, chunk).await;
-        if code == Code::Rs16Of48 {
-            context.progress.event(ProgressEvent::Encoded(len));
-        }
-        encoded
-    }
-
-    /// The same for what is none of the file's bytes.
-    pub(crate) async fn encode_quietly(&self, context: &PutContext<'_>, code: Code, chunk: BytesMut) -> EncodedChunk {
         let encoded = compute(&*self.parts.compute, move || encode(code, chunk)).await;
         context.dog.feed();
         encoded
@@ -304,12 +332,22 @@ impl Client {
         let level = level_for(total)?;
         let mut ids = Bytes::from(ids);
         for _ in 0..level {
-            let mut input = MemoryInput::new(ids);
-            let first = input.read_chunk().await?;
-            ids = Box::pin(self.put_content(context, &mut input, first, totals)).await?.0.into();
+            ids = Box::pin(self.put_part(context, ids, totals)).await?.into();
         }
         debug_assert_eq!(ids.len() as u64 % 32, 0);
         Ok(ChunkList::new(level, total, ids))
+    }
+
+    /// Stores bytes that a manifest has no room for; gives the raw ids of their chunks.
+    pub(crate) async fn put_part(
+        &self,
+        context: &PutContext<'_>,
+        bytes: Bytes,
+        totals: &mut Totals,
+    ) -> Result<Vec<u8>, PutError> {
+        let mut input = MemoryInput::new(bytes);
+        let first = input.read_chunk(CHUNK_MAX_BYTES).await?;
+        Ok(self.put_content(context, As::Plain, &mut input, first, totals).await?.ids)
     }
 
     /// Says before the upload that the network is too full for it; unless the first chunk is known already: then this
@@ -349,15 +387,17 @@ impl Client {
 /// The chunks of an input of which the first has been read already.
 fn chunks_of<'a>(
     context: &'a PutContext<'_>,
+    how: As,
     input: &'a mut dyn Input,
     first: BytesMut,
 ) -> impl Stream<Item = Result<BytesMut, PutError>> + 'a {
-    stream::try_unfold((input, Some(first)), async |(input, first)| {
+    let max = if how == As::Sealed { SEALED_CHUNK_BYTES } else { CHUNK_MAX_BYTES };
+    stream::try_unfold((input, Some(first), max), async |(input, first, max)| {
         let chunk = match first {
             Some(chunk) => chunk,
-            None => context.dog.pause(input.read_chunk()).await?,
+            None => context.dog.pause(input.read_chunk(max)).await?,
         };
-        Ok((!chunk.is_empty()).then_some((chunk, (input, None))))
+        Ok((!chunk.is_empty()).then_some((chunk, (input, None, max))))
     })
 }
 

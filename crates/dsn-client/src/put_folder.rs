@@ -4,16 +4,20 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
 use dsn_core::{
-    cid::Cid,
     descriptor::Code,
     folder::{Built, Entry, EntryPath, FolderBuilder, Pack, Packing, Place, Placed, PlacedNode, What},
-    limits::CHUNK_MAX_BYTES,
+    hash::ChunkId,
+    limits::{CHUNK_MAX_BYTES, SEALED_CHUNK_BYTES},
     manifest::Manifest,
+    sealed::{SealedBody, reference},
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::Semaphore;
@@ -24,7 +28,7 @@ use crate::{
     input::InputError,
     options::PutOptions,
     progress::{Progress, ProgressEvent},
-    put::{PASSES, PutReport, Totals},
+    put::{PASSES, PutReport, Root, Totals},
     tree::{Content, Extent, Found, FoundWhat, Source, Tree},
     upload::PutContext,
 };
@@ -59,12 +63,26 @@ struct FolderPut<'a> {
     room: Semaphore,
     chunks: AtomicU64,
     has_begun: AtomicBool,
+    /// Of everything sealed, as it is stored.
+    refs: Mutex<Vec<u8>>,
 }
 
 impl FolderPut<'_> {
     /// The next chunk's place in the put, for errors.
     fn number(&self) -> u64 {
         self.chunks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A chunk that a sealed folder names.
+    fn refer(&self, code: Code, chunk: ChunkId) {
+        if self.context.is_sealed() {
+            let mut refs = self.refs.lock().unwrap_or_else(PoisonError::into_inner);
+            refs.extend_from_slice(&reference(code, chunk));
+        }
+    }
+
+    fn packing(&self) -> Packing {
+        Packing::within(if self.context.is_sealed() { SEALED_CHUNK_BYTES } else { CHUNK_MAX_BYTES })
     }
 }
 
@@ -81,7 +99,7 @@ impl Client {
     ) -> Result<PutReport, PutError> {
         let mut pass = 1;
         loop {
-            let context = self.put_context(options, progress).await?;
+            let context = self.put_context(options.clone(), progress).await?;
             let put = self.put_folder_guarded(&context, tree);
             let put = context.dog.guard(put).await;
             match put.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing })) {
@@ -96,11 +114,12 @@ impl Client {
         let extent = context.dog.pause(tree.survey()).await?;
         context.progress.event(ProgressEvent::Total(extent.bytes));
         let room = Semaphore::new(ROOM_MIB as usize);
-        let put = FolderPut { context, extent, room, chunks: AtomicU64::new(0), has_begun: AtomicBool::new(false) };
+        let (chunks, has_begun, refs) = Default::default();
+        let put = FolderPut { context, extent, room, chunks, has_begun, refs };
         let mut totals = Totals::default();
         let mut builder = FolderBuilder::default();
         {
-            let groups = groups(context, tree).map_ok(|group| self.put_group(&put, group));
+            let groups = groups(context, put.packing(), tree).map_ok(|group| self.put_group(&put, group));
             let mut groups = std::pin::pin!(groups.try_buffered(GROUPS_AT_ONCE));
             while let Some((entries, part)) = groups.try_next().await? {
                 totals.join(part);
@@ -116,9 +135,14 @@ impl Client {
                 Built::Nodes(nodes) => self.put_nodes(&put, &mut builder, nodes, &mut totals).await?,
             }
         };
-        let (entries, bytes) = (folder.entries, folder.total_len);
-        let cid = self.put_root(context, &Manifest::Folder(folder), &mut totals).await?;
-        let report = self.finish_put(context, cid, bytes, totals).await?;
+        let (entries, len) = (folder.entries, folder.total_len);
+        let root = if context.is_sealed() {
+            let refs = put.refs.into_inner().unwrap_or_else(PoisonError::into_inner);
+            self.put_sealed(context, len, &SealedBody::Folder(folder), refs, &mut totals).await?
+        } else {
+            Root { cid: self.put_root(context, &Manifest::Folder(folder), &mut totals).await?, key: None, len }
+        };
+        let report = self.finish_put(context, root, totals).await?;
         Ok(PutReport { entries: Some(entries), ..report })
     }
 
@@ -129,8 +153,8 @@ impl Client {
             Item::Known(_) | Item::Packed { .. } => None,
         });
         let large = stream::iter(large).map(|(nth, source)| async move {
-            let (cid, totals) = self.put_alone(put, &source).await?;
-            Ok::<_, PutError>((nth, cid, totals))
+            let (root, totals) = self.put_alone(put, &source).await?;
+            Ok::<_, PutError>((nth, root, totals))
         });
         let large = large.buffered(FILES_AT_ONCE).try_collect::<Vec<_>>();
         let (pack, large) = futures::try_join!(self.put_pack(put, pack), large)?;
@@ -141,13 +165,14 @@ impl Client {
             let what = match item {
                 Item::Known(what) => what,
                 Item::Packed { executable, offset, len } => {
-                    let pack = pack.expect("a pack with a file in it is not empty");
+                    let pack = pack.clone().expect("a pack with a file in it is not empty");
                     What::File { executable, place: Place::Packed { pack, offset, len } }
                 }
                 Item::Alone { executable, source } => {
-                    let (_, cid, part) = large.next_if(|(of, ..)| *of == nth).expect("all of them, in order");
+                    let (_, root, part) = large.next_if(|(of, ..)| *of == nth).expect("all of them, in order");
                     totals.join(part);
-                    What::File { executable, place: Place::Alone { cid, len: source.len() } }
+                    put.refer(Code::Rep, root.cid.0);
+                    What::File { executable, place: Place::Alone { cid: root.cid, len: source.len(), key: root.key } }
                 }
             };
             entries.push(Entry { path, what });
@@ -161,27 +186,33 @@ impl Client {
             return Ok((None, totals));
         }
         let len = u32::try_from(bytes.len()).expect("at most 16 MiB");
-        let encoded = self.encode(put.context, Code::Rs16Of48, bytes).await;
+        let (encoded, key) = self.encode_private(put.context, bytes).await;
+        put.context.progress.event(ProgressEvent::Encoded(u64::from(len)));
         if !put.has_begun.swap(true, Ordering::Relaxed) {
             self.check_space(put.context, Some(put.extent.bytes), encoded.descriptor.id()).await?;
         }
         let stored = self.store_chunk(put.context, encoded, put.number()).await?;
         put.context.confirm(u64::from(len), &stored);
-        let pack = Pack { chunk: stored.chunk, len };
+        put.refer(Code::Rs16Of48, stored.chunk);
+        let pack = Pack { chunk: stored.chunk, len, key };
         totals.add_content(u64::from(len), stored);
         Ok((Some(pack), totals))
     }
 
     /// Stores a large file as if it were put alone.
-    async fn put_alone(&self, put: &FolderPut<'_>, source: &Source) -> Result<(Cid, Totals), PutError> {
+    async fn put_alone(&self, put: &FolderPut<'_>, source: &Source) -> Result<(Root, Totals), PutError> {
         let chunk_mib = (CHUNK_MAX_BYTES >> 20) as u64;
         let mib = (source.len() >> 20) + 1;
         let mib = if mib > chunk_mib { ROOM_MIB } else { u32::try_from(mib).unwrap_or(ROOM_MIB) };
         let _room = put.room.acquire_many(mib).await.expect("never closed");
         let mut input = source.open()?;
         let mut totals = Totals::default();
-        let (cid, len) = self.put_file(put.context, &mut *input, &mut totals).await?;
-        if len == source.len() { Ok((cid, totals)) } else { Err(InputError::Changed { path: source.path() }.into()) }
+        let root = self.put_file(put.context, &mut *input, &mut totals).await?;
+        if root.len == source.len() {
+            Ok((root, totals))
+        } else {
+            Err(InputError::Changed { path: source.path() }.into())
+        }
     }
 
     async fn put_nodes(
@@ -193,9 +224,10 @@ impl Client {
     ) -> Result<(), PutError> {
         let mut nodes = VecDeque::from(nodes);
         while let Some(node) = nodes.pop_front() {
-            let chunk = self.encode_quietly(put.context, Code::Rs16Of48, BytesMut::from(&node.bytes[..])).await;
+            let (chunk, key) = self.encode_private(put.context, BytesMut::from(&node.bytes[..])).await;
             let stored = self.store_chunk(put.context, chunk, put.number()).await?;
-            let above = builder.placed(&node, Placed(stored.chunk));
+            put.refer(Code::Rs16Of48, stored.chunk);
+            let above = builder.placed(&node, Placed(stored.chunk, key));
             totals.add(stored);
             nodes.extend(above);
         }
@@ -204,8 +236,12 @@ impl Client {
 }
 
 /// The entries of a tree, those together whose small files share a pack.
-fn groups<'a>(context: &'a PutContext<'_>, tree: &'a mut dyn Tree) -> impl Stream<Item = Result<Group, PutError>> + 'a {
-    stream::try_unfold((tree, Packing::default(), None), async |(tree, mut packing, mut next)| {
+fn groups<'a>(
+    context: &'a PutContext<'_>,
+    packing: Packing,
+    tree: &'a mut dyn Tree,
+) -> impl Stream<Item = Result<Group, PutError>> + 'a {
+    stream::try_unfold((tree, packing, None), async |(tree, mut packing, mut next)| {
         let mut group = Group::default();
         loop {
             let found = match next.take() {

@@ -5,20 +5,22 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use dsn_core::{
-    chunk::{chunk_count, chunk_len, chunk_offset},
+    chunk::{chunk_count, chunk_offset},
     cid::Cid,
-    descriptor::Code,
+    folder::Place,
     hash::ChunkId,
     limits::CHUNK_MAX_BYTES,
-    manifest::{ChunkList, Manifest, ids},
+    manifest::{ChunkList, ids},
 };
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     client::Client,
-    download::{GetContext, Wanted},
+    download::GetContext,
     error::GetError,
+    folder::{FileSource, Named, NamedFile},
     get::{GetReport, join},
+    opened::{self, Content, Opened},
     output::Output,
     progress::{Progress, ProgressEvent},
 };
@@ -28,15 +30,6 @@ const ID_BYTES: u64 = 32;
 
 /// Ids read at a time from a list of lists: 256 KiB of them name 128 GiB of the file.
 const IDS_PER_PAGE: u64 = 8192;
-
-/// Chunks of one content, from number `first` on.
-#[derive(Clone, Copy)]
-struct Content<'a> {
-    ids: &'a [ChunkId],
-    first: u64,
-    /// Bytes of the whole content.
-    total: u64,
-}
 
 impl Client {
     /// Fetches `length` bytes of a file from `offset` on into `output`, all to its end if there is no length. Dropping the
@@ -55,38 +48,72 @@ impl Client {
         output: &mut dyn Output,
         progress: &dyn Progress,
     ) -> Result<GetReport, GetError> {
-        let context = self.get_context(progress);
-        let get = self.range_guarded(&context, cid, (offset, length), output);
-        context.dog.guard(get).await.unwrap_or_else(|stalled| Err(stalled.into()))
+        match self.named(cid, None, None).await? {
+            Named::File(file) => self.get_part(cid, file, (offset, length), output, progress).await,
+            Named::Folder(_) | Named::Link(_) => Err(GetError::Folder),
+        }
     }
 
-    async fn range_guarded(
+    /// The same of a file that was found: its offset, and its length unless all to its end is wanted.
+    ///
+    /// # Errors
+    /// As [`Client::get_range`].
+    pub async fn get_part(
+        &self,
+        cid: Cid,
+        file: NamedFile,
+        part: (u64, Option<u64>),
+        output: &mut dyn Output,
+        progress: &dyn Progress,
+    ) -> Result<GetReport, GetError> {
+        let context = self.get_context(progress);
+        let get = self.part_guarded(&context, file.source, part, output);
+        let bytes = context.dog.guard(get).await.unwrap_or_else(|stalled| Err(stalled.into()))?;
+        Ok(GetReport::new(&context, cid, bytes, 0))
+    }
+
+    async fn part_guarded(
         &self,
         context: &GetContext<'_>,
-        cid: Cid,
+        source: FileSource,
         (offset, length): (u64, Option<u64>),
         output: &mut dyn Output,
-    ) -> Result<GetReport, GetError> {
-        let manifest = self.manifest(context, cid).await?;
-        let total = manifest.total_len();
+    ) -> Result<u64, GetError> {
+        let file = match source {
+            FileSource::Root(file) => Ok(file),
+            FileSource::Place(Place::Nowhere) => Ok(Opened::Inline(Bytes::new())),
+            FileSource::Place(Place::Alone { cid, len, key }) => {
+                Ok(self.open_alone(context, cid, len, key.as_ref()).await?)
+            }
+            FileSource::Place(Place::Packed { pack, offset, len }) => Err((pack, offset, len)),
+        };
+        let total = file.as_ref().map_or_else(|(_, _, len)| u64::from(*len), Opened::total_len);
         let range = range_of(total, offset, length).ok_or(GetError::BeyondEnd { total })?;
         let bytes = range.end - range.start;
         context.progress.event(ProgressEvent::Total(bytes));
         output.begin(bytes).await?;
         output.resume_at(0).await?;
-        match manifest {
-            Manifest::Inline(content) => {
+        match file {
+            Err((pack, offset, _)) => {
+                let within = u64::from(offset) + range.start..u64::from(offset) + range.end;
+                let place = opened::Place::alone(pack.chunk, pack.len as usize, pack.key);
+                let parts = self.read_opened(context, place, within).await?;
+                self.write(context, parts, output).await?;
+            }
+            Ok(Opened::Inline(content)) => {
                 let at = |at: u64| usize::try_from(at).expect("within 64 KiB");
                 self.write(context, vec![content.slice(at(range.start)..at(range.end))], output).await?;
             }
-            Manifest::List(list) if list.level() == 0 => {
-                let ids: Vec<ChunkId> = list.ids().collect();
-                self.write_range(context, Content { ids: &ids, first: 0, total }, range, output).await?;
+            Ok(Opened::Content(content)) => self.write_range(context, &content, range, output).await?,
+            Ok(Opened::List(list)) if list.level() == 0 => {
+                let content = Content::public(list.ids().collect(), 0, total);
+                self.write_range(context, &content, range, output).await?;
             }
-            Manifest::List(list) => self.write_pages(context, &list, range, output).await?,
+            Ok(Opened::List(list)) => self.write_pages(context, &list, range, output).await?,
+            Ok(Opened::Folder(..)) => return Err(GetError::Folder),
         }
         output.finish().await?;
-        Ok(GetReport::new(context, cid, bytes, 0))
+        Ok(bytes)
     }
 
     /// The range of a file whose list names lists, page by page.
@@ -101,7 +128,7 @@ impl Client {
         for page in pages(&range) {
             let ids = self.ids_of(context, list, page.clone()).await?;
             let of_page = range.start.max(chunk_offset(page.start))..range.end.min(chunk_offset(page.end));
-            self.write_range(context, Content { ids: &ids, first: page.start, total }, of_page, output).await?;
+            self.write_range(context, &Content::public(ids, page.start, total), of_page, output).await?;
         }
         Ok(())
     }
@@ -113,9 +140,8 @@ impl Client {
         list: &ChunkList,
         chunks: Range<u64>,
     ) -> Result<Vec<ChunkId>, GetError> {
-        let lists: Vec<ChunkId> = list.ids().collect();
-        let content = Content { ids: &lists, first: 0, total: list.content_len() };
-        let raw = self.content(context, content, chunks.start * ID_BYTES..chunks.end * ID_BYTES);
+        let content = Content::public(list.ids().collect(), 0, list.content_len());
+        let raw = self.content(context, &content, chunks.start * ID_BYTES..chunks.end * ID_BYTES);
         let raw: Vec<Vec<Bytes>> = raw.try_collect().await?;
         Ok(ids(&join(raw.into_iter().flatten().collect())).collect())
     }
@@ -123,7 +149,7 @@ impl Client {
     async fn write_range(
         &self,
         context: &GetContext<'_>,
-        content: Content<'_>,
+        content: &Content,
         range: Range<u64>,
         output: &mut dyn Output,
     ) -> Result<(), GetError> {
@@ -151,18 +177,19 @@ impl Client {
     fn content<'a>(
         &'a self,
         context: &'a GetContext<'_>,
-        Content { ids, first, total }: Content<'a>,
+        content: &Content,
         range: Range<u64>,
-    ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + 'a {
-        use futures::StreamExt;
-        let chunks = (first..).zip(ids).filter(|(index, _)| touched(&range).contains(index));
-        let chunks: Vec<(u64, ChunkId)> = chunks.map(|(index, chunk)| (index, *chunk)).collect();
-        stream::iter(chunks)
-            .map(move |(index, chunk)| {
-                let (start, len, of) = (chunk_offset(index), chunk_len(total, index), chunk_count(total));
-                let wanted = Wanted { chunk, code: Code::Rs16Of48, len: Some(len), number: index + 1, of };
-                let end = range.end.min(start + len as u64);
-                self.read_within(context, wanted, range.start.max(start) - start..end - start)
+    ) -> impl futures::Stream<Item = Result<Vec<Bytes>, GetError>> + use<'a> {
+        let from = content.chunk_at(range.start);
+        let begins: Vec<(u64, opened::Place)> = content
+            .places(from)
+            .map(|(index, place)| (content.offset(index), place))
+            .take_while(|(start, _)| *start < range.end)
+            .collect();
+        stream::iter(begins)
+            .map(move |(start, place)| {
+                let end = range.end.min(start + place.len as u64);
+                self.read_opened(context, place, range.start.max(start) - start..end - start)
             })
             .buffered(self.options.get_chunks_in_flight)
     }

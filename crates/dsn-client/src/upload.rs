@@ -28,7 +28,7 @@ use crate::{
     custodians::Effort,
     directory::Directory,
     error::PutError,
-    options::{PutOptions, Safety},
+    options::{Privacy, PutOptions, Safety},
     place::{Farmers, Placement},
     progress::{Progress, ProgressEvent},
     watchdog::Watchdog,
@@ -49,6 +49,11 @@ pub(crate) struct PutContext<'a> {
 }
 
 impl PutContext<'_> {
+    /// Whether what is put is sealed.
+    pub(crate) fn is_sealed(&self) -> bool {
+        !matches!(self.options.privacy, Privacy::Public)
+    }
+
     /// So many bytes of a file are safe, by this chunk.
     pub(crate) fn confirm(&self, len: u64, stored: &StoredChunk) {
         let event = if stored.sent_bytes == 0 { ProgressEvent::Resumed(len) } else { ProgressEvent::Confirmed(len) };

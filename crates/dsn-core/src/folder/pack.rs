@@ -14,16 +14,22 @@ const MEAN_BYTES: u64 = 4 * 1024 * 1024;
 const ENTRIES_MAX: usize = 16_384;
 
 /// Lays small files into packs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Packing {
+    max: usize,
     bytes: usize,
     entries: usize,
 }
 
 impl Packing {
+    /// Into packs of at most so many bytes: a chunk's, or what a chunk holds sealed.
+    pub fn within(max: usize) -> Self {
+        Self { max: max.min(CHUNK_MAX_BYTES), bytes: 0, entries: 0 }
+    }
+
     /// Whether the pack has to end before a file of so many bytes.
     pub fn ends_before(&self, len: usize) -> bool {
-        self.bytes + len > CHUNK_MAX_BYTES
+        self.bytes + len > self.max
     }
 
     /// A small file is laid into it; says where. Whether the pack ends now: [`Packing::ends`].
@@ -42,7 +48,7 @@ impl Packing {
 
     /// A new pack begins.
     pub fn begin(&mut self) {
-        *self = Self::default();
+        (self.bytes, self.entries) = (0, 0);
     }
 }
 

@@ -215,7 +215,7 @@ fn packs_end_where_bytes_say_so_and_at_sixteen_mebibytes() {
         bytes
     };
     let packs = |files: &[Vec<u8>]| {
-        let (mut packing, mut packs, mut pack) = (Packing::default(), Vec::new(), Vec::new());
+        let (mut packing, mut packs, mut pack) = (Packing::within(16 << 20), Vec::new(), Vec::new());
         for file in files {
             if packing.ends_before(file.len()) {
                 packs.push(std::mem::take(&mut pack));
