@@ -1,10 +1,11 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where it is used.
+//! `args/files.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs` and `args/network.rs`. Parsed here, understood where it is used.
 
 mod farmers;
 mod files;
 mod firewall;
 mod model;
+mod names;
 mod network;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use self::{
     files::{Cat, Get, Ls, Put, Range, Repair, Rm, Stat},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
+    names::{FollowName, Name, NameCommand, NewName, PublishName, ResolveName},
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},
 };
 
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   dsn put photos                             store a folder
   dsn ls bafib4i…                            see what is in it
   dsn get bafib4i…/2026/cat.jpg              bring one file of it back
+  dsn name new photos                        make a name for what changes
   pg_dump club | dsn put -                   store what a pipe gives
 
 Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key,
@@ -91,6 +94,8 @@ pub(crate) enum Command {
     Stat(Stat),
     /// Bring a file back to its full redundancy now
     Repair(Repair),
+    /// Names that stay while what they stand for changes
+    Name(Name),
     /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
     Rm(Rm),
     /// Move everything off the farmer that runs in this folder, so that it can go

@@ -23,7 +23,9 @@ mod ls;
 mod man;
 mod membership;
 mod meter;
+mod name;
 mod network;
+mod own_names;
 mod owned;
 mod peers;
 mod psk;
@@ -107,6 +109,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Ls(ls) => ls::run(&context, &ls).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
+            Command::Name(name) => name::run(&context, &name.command).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
             Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,

@@ -50,7 +50,7 @@ const CAT_EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = GET_EXAMPLES)]
 pub(crate) struct Get {
-    /// The CID, or what is wanted of a folder: CID/PATH
+    /// The CID, or what is wanted of a folder: CID/PATH; or a name instead of the CID
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: OsString,
     /// Where to write it; - for standard output (default: the last name of the path, or the CID; for a part
@@ -70,7 +70,7 @@ pub(crate) struct Get {
 #[derive(Debug, clap::Args)]
 #[command(after_help = CAT_EXAMPLES)]
 pub(crate) struct Cat {
-    /// The file's CID, or a file of a folder: CID/PATH
+    /// The file's CID, or a file of a folder: CID/PATH; or a name instead of the CID
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: OsString,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub(crate) struct Cat {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The folder's CID, or a folder within it: CID/PATH
+    /// The folder's CID, or a folder within it: CID/PATH; or a name instead of the CID
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: OsString,
     /// Show what is in the folders within too
@@ -95,13 +95,13 @@ impl From<Cat> for Get {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stat {
-    /// The file's CID
+    /// The file's CID, or a name that stands for it
     pub(crate) cid: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {
-    /// The file's CID
+    /// The file's CID, or a name that stands for it
     pub(crate) cid: String,
 }
 
