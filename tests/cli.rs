@@ -19,6 +19,8 @@ mod folders;
 mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
+#[path = "cli/names.rs"]
+mod names;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;

@@ -14,6 +14,8 @@ mod file;
 mod folder_vectors;
 #[path = "formats/hello.rs"]
 mod hello;
+#[path = "formats/names.rs"]
+mod names_vectors;
 #[path = "formats/slices.rs"]
 mod slices;
 
@@ -394,12 +396,13 @@ fn preferences() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 8] {
+fn texts() -> [(&'static str, String); 9] {
     [
         ("cids.txt", file::cids()),
         ("folder.txt", folder_vectors::cuts()),
         ("invitation.txt", format!("{}\n", invitation().to_text())),
         ("manifests.txt", file::manifests()),
+        ("name-texts.txt", names_vectors::texts()),
         ("names.txt", names()),
         ("pieces-1000.txt", file::pieces(1000)),
         ("pieces-1048577.txt", file::pieces((1 << 20) + 1)),
@@ -444,7 +447,13 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let others = [announcement::vectors(), folder_vectors::vectors(), hello::vectors(), slices::vectors()];
+    let others = [
+        announcement::vectors(),
+        folder_vectors::vectors(),
+        hello::vectors(),
+        names_vectors::vectors(),
+        slices::vectors(),
+    ];
     let vectors = [objects(), members(), requests(), responses()].into_iter().chain(others).flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));
