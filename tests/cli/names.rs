@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use dsn_core::{
+    cid::Cid,
+    hash::{ChunkId, Hash},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -125,9 +129,13 @@ fn wrong_names_are_mistakes_of_usage_that_say_what_is_wrong() {
     }
     refused(&output(dsn(folder.path()).args(["name", "resolve", "other"])), 3, "has no name other");
     refused(&output(dsn(folder.path()).args(["name", "new", "../x"])), 2, "is no label");
-    let cid = "bafib4iaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let cid = Cid(ChunkId(Hash([7; 32]))).to_string();
     refused(&output(dsn(folder.path()).args(["name", "publish", "docs", "x"])), 2, "not a CID");
-    refused(&output(dsn(folder.path()).args(["name", "publish", "docs", cid, "--ttl", "91d"])), 2, "");
+    refused(
+        &output(dsn(folder.path()).args(["name", "publish", "docs", &cid, "--ttl", "91d"])),
+        2,
+        "holds for longer than",
+    );
 }
 
 #[test]
