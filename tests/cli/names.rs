@@ -23,18 +23,18 @@ use crate::{
 
 fn line_of(done: &std::process::Output) -> String {
     assert!(done.status.success(), "{}", shown(done));
-    String::from_utf8(done.stdout.clone()).unwrap().trim().to_owned()
+    String::from_utf8(done.stdout.clone()).expect("UTF-8").trim().to_owned()
 }
 
 fn json_of(done: &std::process::Output) -> Value {
-    serde_json::from_str(&line_of(done)).unwrap()
+    serde_json::from_str(&line_of(done)).expect("JSON")
 }
 
 /// A folder of one file with this text, put on the network; gives its CID.
 fn put(network: &TestNetwork, text: &str) -> String {
     let top = network.path(text);
-    fs::create_dir_all(top.join("docs")).unwrap();
-    fs::write(top.join("docs/x"), text).unwrap();
+    fs::create_dir_all(top.join("docs")).expect("a folder");
+    fs::write(top.join("docs/x"), text).expect("a file");
     line_of(&output(network.dsn().arg("put").arg(&top)))
 }
 
@@ -166,5 +166,5 @@ fn too_few_custodians_are_an_error_and_a_farmer_renews_the_names_of_its_folder()
 
 fn json_name(dir: &Path) -> String {
     let list = json_of(&output(dsn(dir).args(["name", "list", "--json"])));
-    list["names"][0]["name"].as_str().unwrap().to_owned()
+    list["names"][0]["name"].as_str().expect("a text").to_owned()
 }
