@@ -1,5 +1,9 @@
 //! What a user sees of the real binary: every message, exit code and refusal.
 
+#[path = "cli/archive.rs"]
+mod archive;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/closed.rs"]
 mod closed;
 #[path = "support/disk.rs"]
@@ -32,6 +36,8 @@ mod ranges;
 mod read_only;
 #[path = "cli/remember.rs"]
 mod remember;
+#[path = "cli/sealed.rs"]
+mod sealed;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
 #[path = "cli/space.rs"]

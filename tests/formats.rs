@@ -16,6 +16,8 @@ mod folder_vectors;
 mod hello;
 #[path = "formats/names.rs"]
 mod names_vectors;
+#[path = "formats/sealed.rs"]
+mod sealed;
 #[path = "formats/slices.rs"]
 mod slices;
 
@@ -396,8 +398,9 @@ fn preferences() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 9] {
+fn texts() -> [(&'static str, String); 10] {
     [
+        ("capability.txt", sealed::capability()),
         ("cids.txt", file::cids()),
         ("folder.txt", folder_vectors::cuts()),
         ("invitation.txt", format!("{}\n", invitation().to_text())),
@@ -452,6 +455,7 @@ fn every_vector_is_checked() {
         folder_vectors::vectors(),
         hello::vectors(),
         names_vectors::vectors(),
+        sealed::vectors(),
         slices::vectors(),
     ];
     let vectors = [objects(), members(), requests(), responses()].into_iter().chain(others).flatten();

@@ -58,8 +58,8 @@ fn start_devnet(folder: &Path, command: &str) -> (Devnet, String) {
 #[test]
 fn the_commands_to_try_it_work() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("docs")).unwrap();
-    std::fs::write(folder.path().join("docs/page"), "a page\n").unwrap();
+    std::fs::create_dir_all(folder.path().join("photos/2026")).unwrap();
+    std::fs::write(folder.path().join("photos/2026/cat.jpg"), "a cat\n").unwrap();
     std::fs::write(folder.path().join("photo.tif"), vec![0xee; 300_000]).unwrap();
     let (mut devnet, mut bootstrap, mut cid, mut ran) = (None, String::new(), String::new(), 0);
     for command in commands("console") {
@@ -77,7 +77,11 @@ fn the_commands_to_try_it_work() {
             if printed.starts_with("bafib4i") {
                 cid = printed;
             }
-            assert!(!command.contains("tar t") || done.stdout == b"docs/\ndocs/page\n", "{}", network::shown(&done));
+            assert!(
+                !command.contains("tar t") || done.stdout == b"photos/\nphotos/2026/\nphotos/2026/cat.jpg\n",
+                "{}",
+                network::shown(&done)
+            );
         }
     }
     assert!(ran >= 7 && devnet.is_some(), "the README has lost its commands");

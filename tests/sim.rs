@@ -3,6 +3,8 @@
 
 #[path = "sim/folders.rs"]
 mod folders;
+#[path = "sim/sealed.rs"]
+mod sealed;
 
 use std::{
     collections::BTreeSet,

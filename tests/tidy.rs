@@ -217,3 +217,36 @@ fn the_ci_runs_the_readmes_test_command() {
     assert!(readme.contains("\n./x test ") && ci.contains("\nstep ./x test\n"));
     assert!(readme.contains("\n./x demo ") && ci.contains("\nstep ./x demo\n"));
 }
+
+/// What builds something here: settings of Cargo and of the compilers, scripts, manifests.
+fn build_files() -> Vec<PathBuf> {
+    let within = |folder: &str| {
+        let entries = fs::read_dir(root().join(folder)).expect("a readable folder");
+        entries.map(|entry| entry.expect("a readable folder").path())
+    };
+    let mut files: Vec<PathBuf> = [".cargo/config.toml", ".ci/run", "x", "Cargo.toml", "rust-toolchain.toml"]
+        .iter()
+        .map(|name| root().join(name))
+        .chain(within("packaging"))
+        .collect();
+    for entry in within("crates") {
+        files.extend([entry.join("Cargo.toml"), entry.join("build.rs")]);
+    }
+    files.retain(|file| file.is_file());
+    files
+}
+
+#[test]
+fn nothing_is_built_for_the_building_machine_alone() {
+    const RAISED: &str = "CXXFLAGS_x86_64_unknown_linux_gnu = \"-msse4.2 -mpclmul\"";
+    for file in build_files() {
+        let text = fs::read_to_string(&file).unwrap().replace(RAISED, "");
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            for word in ["target-cpu", "target-feature", "-march", "-mtune", "-mcpu", "-msse", "-mavx", "RUSTFLAGS="] {
+                let is_doc = word == "RUSTFLAGS=" && line.contains("RUSTDOCFLAGS=");
+                assert!(!line.contains(word) || is_doc, "{}: {word}: {line}", shown(&file));
+            }
+        }
+    }
+    assert!(build_files().iter().any(|file| file.ends_with("crates/dsn-store/Cargo.toml")), "all crates are looked at");
+}

@@ -1,6 +1,9 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs` and `args/network.rs`. Parsed here, understood where it is used.
+//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs` and `args/network.rs`. Parsed here,
+//! understood where it is used.
 
+mod archive;
+mod bench;
 mod farmers;
 mod files;
 mod firewall;
@@ -13,8 +16,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::{
+    archive::{Export, Import},
+    bench::Bench,
     farmers::{Demo, Devnet, Drain, Farm, Status},
-    files::{Cat, Get, Ls, Put, Range, Repair, Rm, Stat},
+    files::{Cap, CapCommand, Cat, Get, Ls, Put, Range, Repair, Rm, Stat, Wanted},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
     names::{FollowName, Name, NameCommand, NewName, PublishName, ResolveName},
@@ -40,6 +45,7 @@ const EXAMPLES: &str = "Examples:
   dsn ls bafib4i…                            see what is in it
   dsn get bafib4i…/2026/cat.jpg              bring one file of it back
   dsn name new photos                        make a name for what changes
+  dsn put --private diary                    store it sealed; prints a capability, a secret
   pg_dump club | dsn put -                   store what a pipe gives
 
 Exit codes: 0 done, 2 usage, 3 not found, 4 too few pieces or farmers, 5 integrity, 6 key,
@@ -90,6 +96,8 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Show what is in a folder
     Ls(Ls),
+    /// Hand a capability on: what it allows others without reading, or sealed for one reader
+    Cap(Cap),
     /// Ask the holders of a file how it fares
     Stat(Stat),
     /// Bring a file back to its full redundancy now
@@ -98,6 +106,10 @@ pub(crate) enum Command {
     Name(Name),
     /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
     Rm(Rm),
+    /// Write pieces of a file or folder onto a stick, to be carried where there is no network
+    Export(Export),
+    /// Restore a file or folder from exported pieces, without any network
+    Import(Import),
     /// Move everything off the farmer that runs in this folder, so that it can go
     Drain(Drain),
     /// Show the farmer that runs in this folder
@@ -106,6 +118,8 @@ pub(crate) enum Command {
     Peers,
     /// Look at what usually goes wrong, and say what to do about it
     Doctor,
+    /// Measure what this machine and the network do
+    Bench(Bench),
     /// Say who may do what here, and what this node does to others
     Firewall(Firewall),
     /// Make a closed network, invite to it, revoke memberships
@@ -120,12 +134,19 @@ pub(crate) enum Command {
     Config,
     /// Print completions for a shell
     Completions(Completions),
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write those of all commands
+    Man(Man),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Man {
+    /// Write one page a command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }

@@ -157,7 +157,11 @@ fn flags(args: &Args) -> Layer {
             set(Key::FarmDiskReserve, farm.disk_reserve.clone());
             set(Key::FarmAbsentGrace, farm.absent_grace.clone());
         }
-        Command::Put(put) => set(Key::PutRedundancy, put.redundancy.clone()),
+        Command::Put(put) => {
+            set(Key::PutRedundancy, put.redundancy.clone());
+            set(Key::PutPrivate, put.private().map(|private| private.to_string()));
+        }
+        Command::Bench(bench) => set(Key::PutRedundancy, bench.redundancy.clone()),
         _ => {}
     }
     layer

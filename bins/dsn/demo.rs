@@ -2,14 +2,12 @@
 //! farmers killed, the file back, compared byte for byte; then its pieces come back by themselves, as many farmers are
 //! killed again, and the file is still there.
 
-mod scratch;
-
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-use dsn_cli::{ConfigFile, Exit, Failure, Key, Layer, Settings, human_bytes, print_json, print_line};
+use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_client::{
     NoProgress, PutOptions,
     input::FileInput,
@@ -18,9 +16,17 @@ use dsn_client::{
 use dsn_core::cid::Cid;
 use serde_json::json;
 
-use crate::{args::Demo, context::Context, failures, fleet, folder::Folder, interrupt::Interrupts, session::Session};
-use scratch::Scratch;
+use crate::{
+    args::Demo,
+    context::Context,
+    failures, fleet,
+    interrupt::Interrupts,
+    scratch::{self, Scratch},
+    session::Session,
+};
 
+const NETWORK: &str = "demo";
+const MADE_UP_BYTES: u64 = 64 << 20;
 const FARMERS: u16 = 12;
 const KILLED: usize = 4;
 
@@ -32,10 +38,10 @@ const REPAIR_WAIT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("demo")?;
     let file = match &args.file {
         Some(file) => file.clone(),
-        None => scratch.made_up()?,
+        None => scratch.made_up(MADE_UP_BYTES)?,
     };
     let options = fleet::FleetOptions {
         root: scratch.path().to_path_buf(),
@@ -43,7 +49,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         storage: "10GiB".into(),
         disk_reserve: Some("64MiB".into()),
         absent_grace: Some(ABSENT_GRACE.into()),
-        network: "demo".into(),
+        network: NETWORK.into(),
         psk: None,
     };
     let story = async {
@@ -58,8 +64,7 @@ pub(crate) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
 }
 
 async fn tell_story(context: &Context, dir: &Path, file: &Path, members: &mut [fleet::Member]) -> Result<(), Failure> {
-    let bootstrap: Vec<&str> = members.iter().filter_map(|m| m.listen.first()).map(String::as_str).collect();
-    let own = own_context(context, dir, &bootstrap.join(","))?;
+    let own = fleet::guest(context, dir, NETWORK, members)?;
     let started = Instant::now();
     let session = Session::open(&own).await?;
     let mut input = FileInput::open(file).map_err(|error| failures::input(&error))?;
@@ -144,17 +149,4 @@ fn tell(context: &Context, step: &str, text: String) {
     } else {
         print_line(&format!("{step:<9} {text}"));
     }
-}
-
-/// A client that knows the demo's network and nothing of this machine's settings.
-fn own_context(context: &Context, dir: &Path, bootstrap: &str) -> Result<Context, Failure> {
-    let flags = Layer::from([
-        (Key::NetworkName, "demo".to_owned()),
-        (Key::NetworkBootstrap, bootstrap.to_owned()),
-        (Key::LogLevel, context.settings.text(Key::LogLevel).to_owned()),
-    ]);
-    let folder = Folder::find(Some(dir.join("client")))?;
-    let settings = Settings::load(&ConfigFile::Usual(folder.path("config.toml")), |_| None, flags);
-    let settings = settings.map_err(|error| Failure::new(Exit::Configuration, error.error))?;
-    Ok(Context { folder, settings, joined: None, json: context.json })
 }

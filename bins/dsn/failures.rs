@@ -134,6 +134,9 @@ pub(crate) fn get(error: &GetError) -> Failure {
         }
         GetError::BeyondEnd { .. } => of(Exit::Usage),
         GetError::Output(output) => self::output(output),
+        GetError::KeyNeeded => of(Exit::Key).hint("a read capability, dsn:r1:…, is needed: whoever put it has it"),
+        GetError::WrongKey => of(Exit::Key).hint("the capability is of something else"),
+        GetError::Sealed => of(Exit::Integrity).hint("whoever put it sealed it wrong"),
         GetError::NoSuchPath { .. } => of(Exit::NotFound).hint("`dsn ls CID` shows what is in a folder"),
         GetError::Folder => of(Exit::Usage).hint("get it into a folder with -o OUT, or one of its files with CID/PATH"),
         GetError::BadEntry { .. } => of(Exit::Integrity).hint("whoever put this folder made it wrong"),

@@ -1,12 +1,15 @@
 //! Farmers as child processes on this machine, for `devnet` and `demo`. A child ends with its parent, however that ends:
 //! it watches a pipe that the parent holds.
 
+mod guest;
 mod launch;
 
 use std::{path::PathBuf, time::Duration};
 
 use dsn_cli::{Exit, Failure};
 use tokio::process::Child;
+
+pub(crate) use self::guest::guest;
 
 /// A farmer told to stop gets this long to do so.
 const STOP_WAIT: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use dsn_client::{Client, GetError, GetReport, Named, output::OutputError};
 use serde::Serialize;
 
 use self::range::Part;
+pub(crate) use self::sink::check_free;
 use crate::{
     args::Get,
     context::Context,
@@ -21,7 +22,7 @@ use crate::{
     interrupt::Interrupts,
     meter::GetMeter,
     session::Session,
-    target::{Target, Wanted},
+    target::{Asked, Target},
 };
 
 const RESUME: &str = "run the same command again: what was fetched is kept";
@@ -47,15 +48,14 @@ struct GetJson {
 
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let target = Wanted::parse(&args.target)?;
+    let target = Asked::of(&args.wanted)?;
     let wanted = Part::of(&args.range)?;
     let name = || wanted.map_or_else(|| target.default_name(), |part| part.name(&target.default_name()));
     let path = args.output.clone().unwrap_or_else(name);
-    let piped = sink::is_pipe(&path);
-    sink::check_free(&path, args.force)?;
+    check_free(&path, args.force)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
-    let meter = GetMeter::new(context.json || (piped && stdout_is_terminal()));
+    let meter = meter(context, &path);
     let get = async {
         let target = target.resolve(&session.client).await?;
         fetch(&session.client, &target, wanted, &path, args, &meter).await
@@ -64,6 +64,24 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let done = interrupts.or(get, again).await;
     meter.clear();
     session.close(context).await;
+    finish(context, done, path, started)
+}
+
+/// What was fetched; of a folder, also how many entries it has.
+pub(crate) type Got = (GetReport, Option<u64>);
+
+/// Progress, unless it would be written into what a terminal shows.
+pub(crate) fn meter(context: &Context, path: &Path) -> GetMeter {
+    GetMeter::new(context.json || (sink::is_pipe(path) && stdout_is_terminal()))
+}
+
+/// Tells what came of it.
+pub(crate) fn finish(
+    context: &Context,
+    done: Result<Got, Failure>,
+    path: PathBuf,
+    started: Instant,
+) -> Result<(), Failure> {
     let (report, entries) = match done {
         // The reader has seen enough: a quiet end.
         Err(failure) if failure.caused_by.is_empty() && failure.error == OutputError::Closed.to_string() => {
@@ -71,20 +89,21 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
         }
         done => done?,
     };
-    tell(context, &report, entries, (!piped).then_some(path), started.elapsed().as_secs_f64());
+    let path = (!sink::is_pipe(&path)).then_some(path);
+    tell(context, &report, entries, path, started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Fetches what the target names; of a folder, also how many entries it has.
-async fn fetch(
+/// Fetches what the target names.
+pub(crate) async fn fetch(
     client: &Client,
     target: &Target,
     wanted: Option<Part>,
     path: &Path,
     args: &Get,
     meter: &GetMeter,
-) -> Result<(GetReport, Option<u64>), Failure> {
-    let named = client.named(target.cid, target.path.as_ref()).await;
+) -> Result<Got, Failure> {
+    let named = client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
     match named.map_err(|error| failures::get(&error))? {
         Named::File(file) => {
             let (mut output, part) = sink::open(path, args.force)?;

@@ -31,18 +31,28 @@ pub(crate) enum Existing {
 impl Folder {
     /// The key of that name; made when there is none.
     pub(crate) fn key(&self, name: &str) -> Result<Identity, Failure> {
+        self.seed(name).map(Identity::from_seed)
+    }
+
+    /// The key of that name, if there is one.
+    pub(crate) fn existing_key(&self, name: &str) -> Result<Option<Identity>, Failure> {
+        Ok(self.existing_seed(name)?.map(Identity::from_seed))
+    }
+
+    /// 32 secret bytes of that name; drawn when there are none.
+    pub(crate) fn seed(&self, name: &str) -> Result<[u8; 32], Failure> {
         self.open()?;
-        if let Some(identity) = self.existing_key(name)? {
-            return Ok(identity);
+        if let Some(seed) = self.existing_seed(name)? {
+            return Ok(seed);
         }
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let text = format!("{}\n", HEXLOWER_PERMISSIVE.encode(&seed));
         match self.write_secret(name, &text, Existing::Stays) {
-            Ok(()) => Ok(Identity::from_seed(seed)),
+            Ok(()) => Ok(seed),
             // Two first commands at once: the other one was faster.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                self.existing_key(name)?.ok_or_else(|| Failure::of(Exit::Disk, &error))
+                self.existing_seed(name)?.ok_or_else(|| Failure::of(Exit::Disk, &error))
             }
             Err(error) => {
                 Err(Failure::of(Exit::Disk, &error).named(format!("cannot write {}", self.path(name).display())))
@@ -50,8 +60,7 @@ impl Folder {
         }
     }
 
-    /// The key of that name, if there is one.
-    pub(crate) fn existing_key(&self, name: &str) -> Result<Option<Identity>, Failure> {
+    fn existing_seed(&self, name: &str) -> Result<Option<[u8; 32]>, Failure> {
         let Some(text) = self.secret(name)? else { return Ok(None) };
         let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).unwrap_or_default();
         let corrupt = |_| {
@@ -59,7 +68,7 @@ impl Folder {
             Failure::new(Exit::Key, format!("the key {} is damaged: it is not 64 hexadecimal digits", shown.display()))
                 .hint("restore it from a backup; without it this node is a new one")
         };
-        Ok(Some(Identity::from_seed(<[u8; 32]>::try_from(bytes).map_err(corrupt)?)))
+        Ok(Some(<[u8; 32]>::try_from(bytes).map_err(corrupt)?))
     }
 
     /// The text of a file that nobody else may read, if there is one; empty when it is none.

@@ -10,7 +10,7 @@ use dsn_core::{
 };
 use serde::Serialize;
 
-use crate::{args::Ls, context::Context, failures, interrupt::Interrupts, session::Session, target::Wanted};
+use crate::{args::Ls, context::Context, failures, interrupt::Interrupts, session::Session, target::Asked};
 
 #[derive(Serialize)]
 struct EntryJson {
@@ -30,11 +30,11 @@ struct EntryJson {
 
 pub(crate) async fn run(context: &Context, args: &Ls) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let wanted = Wanted::parse(&args.target)?;
+    let asked = Asked::of(&args.wanted)?;
     let session = Session::open(context).await?;
     let list = async {
-        let target = wanted.resolve(&session.client).await?;
-        let named = session.client.named(target.cid, target.path.as_ref()).await;
+        let target = asked.resolve(&session.client).await?;
+        let named = session.client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
         match named.map_err(|error| failures::get(&error))? {
             Named::Folder(folder) => {
                 let listing = Listing::begin(context.json, target.cid, folder.base().cloned());

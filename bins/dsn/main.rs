@@ -2,6 +2,8 @@
 //! the file of its name.
 
 mod args;
+mod bench;
+mod cap;
 mod config;
 mod context;
 mod control;
@@ -9,6 +11,7 @@ mod demo;
 mod devnet;
 mod doctor;
 mod drain;
+mod export;
 mod failures;
 mod farm;
 mod firewall;
@@ -16,6 +19,7 @@ mod fleet;
 mod folder;
 mod get;
 mod id;
+mod import;
 mod interrupt;
 mod join;
 mod keys;
@@ -34,6 +38,7 @@ mod reach;
 mod repair;
 mod rm;
 mod runtime;
+mod scratch;
 mod session;
 mod sim;
 mod stat;
@@ -106,15 +111,19 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Put(put) => put::run(&context, &put).await,
             Command::Get(get) => get::run(&context, &get).await,
             Command::Cat(cat) => get::run(&context, &cat.into()).await,
+            Command::Cap(cap) => cap::run(&context, &cap.command),
             Command::Ls(ls) => ls::run(&context, &ls).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
             Command::Name(name) => name::run(&context, &name.command).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
+            Command::Export(export) => export::run(&context, &export).await,
+            Command::Import(import) => import::run(&context, &import).await,
             Command::Drain(drain) => drain::run(&context, &drain).await,
             Command::Status(status) => status::run(&context, &status).await,
             Command::Peers => peers::run(&context).await,
             Command::Doctor => doctor::run(&context).await,
+            Command::Bench(bench) => bench::run(&context, &bench).await,
             Command::Firewall(firewall) => firewall::run(&context, &firewall.command).await,
             Command::Network(network) => network::run(&context, &network.command).await,
             Command::Join(join) => join::run(&context, &join),
@@ -122,7 +131,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Id => id::run(&context),
             Command::Config => config::run(&context),
             Command::Completions(shell) => man::completions(&shell),
-            Command::Man => man::run(),
+            Command::Man(man) => man::run(&man),
         }
     });
     runtime.shutdown_background();

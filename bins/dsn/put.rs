@@ -7,11 +7,15 @@ use std::{
 
 use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, parse_span, print_json, print_line};
 use dsn_client::{
-    PutOptions, PutReport, Safety,
+    Privacy, PutOptions, PutReport, Safety,
     input::{FileInput, Input, InputError, PipeInput},
     tree::{DiskTree, Special},
 };
-use dsn_core::redundancy::{Class, ParseClassError};
+use dsn_core::{
+    capability::Capability,
+    redundancy::{Class, ParseClassError},
+    seal::Secret,
+};
 use serde::Serialize;
 
 use crate::{
@@ -21,6 +25,9 @@ use crate::{
 #[derive(Serialize)]
 struct PutJson {
     cid: String,
+    /// Only of what is sealed: a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capability: Option<String>,
     bytes: u64,
     chunks: u64,
     pieces: u64,
@@ -40,12 +47,13 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let class = class(context)?;
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
     let ttl = ttl(context, args)?;
+    let privacy = privacy(context, args)?;
     let mut source = open(args)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = PutMeter::new(context.json);
     let put = async {
-        let options = PutOptions { class, safety, ttl };
+        let options = PutOptions { class, safety, ttl, privacy };
         let put = match &mut source {
             Source::File(input) => session.client.put(&mut **input, options, &meter).await,
             Source::Folder(tree) => session.client.put_folder(tree, options, &meter).await,
@@ -68,14 +76,17 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     if context.json {
         print_json(&json(&report, seconds));
     } else {
-        print_line(&report.cid.to_string());
+        match capability(&report) {
+            Some(capability) => print_line(&capability.to_text()),
+            None => print_line(&report.cid.to_string()),
+        }
         promise(&report, seconds);
     }
     Ok(())
 }
 
 /// A flag that is not understood is a mistake of usage, anything else one of configuration.
-fn class(context: &Context) -> Result<Class, Failure> {
+pub(crate) fn class(context: &Context) -> Result<Class, Failure> {
     let key = Key::PutRedundancy;
     let by_flag = context.settings.get(key).is_some_and(|(_, origin)| *origin == Origin::Flag);
     let wrong = |error: ParseClassError| {
@@ -112,6 +123,22 @@ fn open(args: &Put) -> Result<Source, Failure> {
     Ok(Source::File(Box::new(FileInput::open(path).map_err(failed)?)))
 }
 
+/// What reads what was put, when it is sealed.
+fn capability(report: &PutReport) -> Option<Capability> {
+    report.key.clone().map(|key| Capability { cid: report.cid, key })
+}
+
+/// Who is to read it. The secret from which keys follow is made when it is needed.
+fn privacy(context: &Context, args: &Put) -> Result<Privacy, Failure> {
+    if !context.yes_or_no(Key::PutPrivate)? {
+        return Ok(Privacy::Public);
+    }
+    if args.random_key {
+        return Ok(Privacy::SealedAtRandom);
+    }
+    Ok(Privacy::Sealed(Secret::new(context.folder.seed("seal.key")?)))
+}
+
 /// What the user may rely on, in one line; a warning when that is little.
 fn promise(report: &PutReport, seconds: f64) {
     let resumed = match report.entries {
@@ -123,8 +150,13 @@ fn promise(report: &PutReport, seconds: f64) {
         None => format!(", {} of {} chunks were there already", report.resumed_chunks, report.chunks),
     };
     let entries = report.entries.map(|entries| format!("{entries} entries, ")).unwrap_or_default();
+    let readers = if report.key.is_some() {
+        "sealed: whoever has the capability can read it"
+    } else {
+        "public: whoever has the CID can read it"
+    };
     note(&format!(
-        "{entries}{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; public: whoever has the CID can read it",
+        "{entries}{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; {readers}",
         human_bytes(report.bytes),
         report.pieces,
         report.farmers,
@@ -140,6 +172,7 @@ fn promise(report: &PutReport, seconds: f64) {
 fn json(report: &PutReport, seconds: f64) -> PutJson {
     PutJson {
         cid: report.cid.to_string(),
+        capability: capability(report).map(|capability| capability.to_text().to_string()),
         bytes: report.bytes,
         chunks: report.chunks,
         pieces: report.pieces,

@@ -22,17 +22,23 @@ use crate::{
 };
 
 /// The same names, bytes, links and executable bits.
-fn same(a: &Path, b: &Path) -> bool {
-    let executable = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o100;
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    let executable = |path: &Path| fs::symlink_metadata(path).expect("readable").permissions().mode() & 0o100;
     let names = |path: &Path| {
-        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").file_name()).collect();
         names.sort();
         names
     };
-    match (fs::symlink_metadata(a).unwrap().file_type(), fs::symlink_metadata(b).unwrap().file_type()) {
-        (x, y) if x.is_symlink() && y.is_symlink() => fs::read_link(a).unwrap() == fs::read_link(b).unwrap(),
+    match (
+        fs::symlink_metadata(a).expect("readable").file_type(),
+        fs::symlink_metadata(b).expect("readable").file_type(),
+    ) {
+        (x, y) if x.is_symlink() && y.is_symlink() => {
+            fs::read_link(a).expect("readable") == fs::read_link(b).expect("readable")
+        }
         (x, y) if x.is_file() && y.is_file() => {
-            fs::read(a).unwrap() == fs::read(b).unwrap() && executable(a) == executable(b)
+            fs::read(a).expect("readable") == fs::read(b).expect("readable") && executable(a) == executable(b)
         }
         (x, y) if x.is_dir() && y.is_dir() => {
             names(a) == names(b) && names(a).iter().all(|name| same(&a.join(name), &b.join(name)))
@@ -50,23 +56,23 @@ fn made(len: usize) -> Vec<u8> {
 
 fn tree(network: &TestNetwork, name: &str) -> PathBuf {
     let top = network.path(name);
-    fs::create_dir_all(top.join("a/b")).unwrap();
-    fs::create_dir(top.join("empty")).unwrap();
-    fs::write(top.join("zero"), "").unwrap();
-    fs::write(top.join("a/x"), "hello\n").unwrap();
-    fs::write(top.join(OsStr::from_bytes(b"odd\nname \xff\x1b[2J")), "odd").unwrap();
-    fs::write(top.join("a/run"), "#!/bin/sh\n").unwrap();
-    fs::set_permissions(top.join("a/run"), fs::Permissions::from_mode(0o750)).unwrap();
-    symlink("loop", top.join("a/loop")).unwrap();
-    symlink("/etc", top.join("outside")).unwrap();
-    fs::write(top.join("a/b/large"), made(300_000)).unwrap();
-    (0..50).for_each(|nth| fs::write(top.join(format!("a/b/{nth}")), made(1000 + nth)).unwrap());
+    fs::create_dir_all(top.join("a/b")).expect("writable");
+    fs::create_dir(top.join("empty")).expect("writable");
+    fs::write(top.join("zero"), "").expect("writable");
+    fs::write(top.join("a/x"), "hello\n").expect("writable");
+    fs::write(top.join(OsStr::from_bytes(b"odd\nname \xff\x1b[2J")), "odd").expect("writable");
+    fs::write(top.join("a/run"), "#!/bin/sh\n").expect("writable");
+    fs::set_permissions(top.join("a/run"), fs::Permissions::from_mode(0o750)).expect("writable");
+    symlink("loop", top.join("a/loop")).expect("writable");
+    symlink("/etc", top.join("outside")).expect("writable");
+    fs::write(top.join("a/b/large"), made(300_000)).expect("writable");
+    (0..50).for_each(|nth| fs::write(top.join(format!("a/b/{nth}")), made(1000 + nth)).expect("writable"));
     top
 }
 
 fn cid_of(done: &std::process::Output) -> String {
     assert!(done.status.success(), "{}", shown(done));
-    String::from_utf8(done.stdout.clone()).unwrap().trim().to_owned()
+    String::from_utf8(done.stdout.clone()).expect("UTF-8").trim().to_owned()
 }
 
 #[test]
@@ -183,9 +189,9 @@ fn a_get_that_was_stopped_goes_on_and_leaves_nothing_that_looks_complete() {
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     let len = bytes.len();
     let varint = if len < 128 {
-        vec![len as u8]
+        vec![u8::try_from(len).expect("a short one")]
     } else {
-        vec![u8::try_from(len % 128).unwrap() | 128, u8::try_from(len / 128).unwrap()]
+        vec![u8::try_from(len % 128).expect("a short one") | 128, u8::try_from(len / 128).expect("a short one")]
     };
     [&[number << 3 | 2][..], &varint, bytes].concat()
 }
@@ -197,7 +203,7 @@ fn entry(path: &str, kind: u8, target: &str) -> Vec<u8> {
 }
 
 fn folder(entries: &[Vec<u8>]) -> Vec<u8> {
-    let count = u8::try_from(entries.len()).unwrap();
+    let count = u8::try_from(entries.len()).expect("a short one");
     [vec![0x08, 1], field(4, &[vec![0x10, count], field(4, &entries.concat())].concat())].concat()
 }
 

@@ -5,7 +5,7 @@ use dsn_core::{
     cid::Cid,
     folder::{
         Built, Child, Entry, EntryPath, Folder, FolderBuilder, FolderNode, Inner, Leaf, Pack, Place, Placed,
-        PlacedNode, What,
+        PlacedNode, Secrecy, What,
     },
     hash::{ChunkId, Hash},
     manifest::Manifest,

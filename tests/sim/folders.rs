@@ -17,20 +17,20 @@ use dsn_core::{
 };
 use dsn_sim::{Link, World, run};
 
-type Entries = BTreeMap<EntryPath, MemoryEntry>;
+pub(crate) type Entries = BTreeMap<EntryPath, MemoryEntry>;
 
-fn path(text: &str) -> EntryPath {
+pub(crate) fn path(text: &str) -> EntryPath {
     EntryPath::new(text.as_bytes().to_vec()).expect("a path")
 }
 
-fn made(seed: u64, len: usize) -> Bytes {
+pub(crate) fn made(seed: u64, len: usize) -> Bytes {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes.into()
 }
 
 /// A tree with everything in it: folders in folders, an empty one, links, empty, small and large files.
-fn tree(seed: u64, small: usize) -> Entries {
+pub(crate) fn tree(seed: u64, small: usize) -> Entries {
     let mut entries = Entries::new();
     entries.insert(path("a"), MemoryEntry::Folder);
     entries.insert(path("a.b"), MemoryEntry::Link("../../etc".into()));
@@ -54,7 +54,9 @@ async fn put(client: &Client, entries: &Entries) -> PutReport {
 
 async fn get(client: &Client, cid: Cid, at: Option<&str>) -> Entries {
     let at = at.map(path);
-    let Named::Folder(folder) = client.named(cid, at.as_ref()).await.expect("it is there") else { panic!("a folder") };
+    let Named::Folder(folder) = client.named(cid, None, at.as_ref()).await.expect("it is there") else {
+        panic!("a folder")
+    };
     let mut output = MemoryTreeOutput::default();
     client.get_folder(cid, &folder, &mut output, &NoProgress).await.expect("all of it");
     output.written().into_iter().collect()
@@ -94,14 +96,16 @@ fn a_part_of_a_folder_is_fetched_without_the_rest() {
             entries.iter().filter_map(|(at, entry)| Some((at.below(&path("a/deep"))?, entry.clone()))).collect();
         assert_eq!(get(&client, cid, Some("a/deep")).await, wanted);
         for name in ["a/deep/00007", "a/large", "zero"] {
-            let Ok(Named::File(file)) = client.named(cid, Some(&path(name))).await else { panic!("{name}") };
+            let Ok(Named::File(file)) = client.named(cid, None, Some(&path(name))).await else { panic!("{name}") };
             let mut output = MemoryOutput::default();
             client.get_file(cid, file, &mut output, &NoProgress).await.expect("a file");
             assert_eq!(MemoryEntry::File(output.bytes.into()), entries[&path(name)], "{name}");
         }
-        assert!(matches!(client.named(cid, Some(&path("a.b"))).await, Ok(Named::Link(says)) if says == "../../etc"));
+        assert!(
+            matches!(client.named(cid, None, Some(&path("a.b"))).await, Ok(Named::Link(says)) if says == "../../etc")
+        );
         for nothing in ["a/deep/nothing", "a.b/passwd", "b", "zero/x"] {
-            assert!(client.named(cid, Some(&path(nothing))).await.is_err(), "{nothing}");
+            assert!(client.named(cid, None, Some(&path(nothing))).await.is_err(), "{nothing}");
         }
     });
 }
@@ -134,7 +138,7 @@ fn a_large_file_of_a_folder_is_the_same_file_put_alone() {
         let alone = client.put(&mut MemoryInput::new(large.clone()), PutOptions::default(), &NoProgress).await;
         let alone = alone.expect("all is well").cid;
         let cid = put(&client, &entries).await.cid;
-        let Ok(Named::Folder(folder)) = client.named(cid, None).await else { panic!("a folder") };
+        let Ok(Named::Folder(folder)) = client.named(cid, None, None).await else { panic!("a folder") };
         let mut walk = FolderWalk::new(&folder);
         let mut found = None;
         while let Some(entry) = client.next_entry(&mut walk).await.expect("a true folder") {
@@ -142,7 +146,7 @@ fn a_large_file_of_a_folder_is_the_same_file_put_alone() {
                 found = Some(entry.what);
             }
         }
-        let place = dsn_core::folder::Place::Alone { cid: alone, len: 200_000 };
+        let place = dsn_core::folder::Place::Alone { cid: alone, len: 200_000, key: None };
         assert_eq!(found, Some(What::File { executable: false, place }));
     });
 }
@@ -162,7 +166,7 @@ fn many_entries_are_listed_without_what_is_in_the_folders_within() {
         }
         let put = put(&client, &entries).await;
         assert!(put.chunks > 6, "leaves of their own");
-        let Ok(Named::Folder(folder)) = client.named(put.cid, None).await else { panic!("a folder") };
+        let Ok(Named::Folder(folder)) = client.named(put.cid, None, None).await else { panic!("a folder") };
         let mut walk = FolderWalk::new(&folder);
         let mut top = Vec::new();
         while let Some(entry) = client.next_entry(&mut walk).await.expect("a true folder") {

@@ -12,6 +12,15 @@ pub(crate) struct Put {
     /// Store even if no machine may fail
     #[arg(long)]
     pub(crate) allow_unsafe: bool,
+    /// Seal it: only who has the capability that is printed can read it
+    #[arg(long, conflicts_with = "public")]
+    pub(crate) private: bool,
+    /// Seal it with keys that are drawn, so that the same file put again is another one
+    #[arg(long, conflicts_with = "public")]
+    pub(crate) random_key: bool,
+    /// Do not seal it, whatever the configuration says
+    #[arg(long)]
+    pub(crate) public: bool,
     /// Leave out devices, FIFOs and sockets of a folder, and say which
     #[arg(long)]
     pub(crate) skip_special: bool,
@@ -19,6 +28,25 @@ pub(crate) struct Put {
     /// closed network)
     #[arg(long, value_name = "DUR")]
     pub(crate) ttl: Option<String>,
+}
+
+impl Put {
+    /// Whether it is to be sealed, when that was said.
+    pub(crate) fn private(&self) -> Option<bool> {
+        if self.public { Some(false) } else { (self.private || self.random_key).then_some(true) }
+    }
+}
+
+/// What is read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// A CID, a name or a capability, or something in a folder: CID/PATH. With a capability from elsewhere, the PATH
+    /// alone
+    #[arg(value_name = "CID[/PATH]", required_unless_present = "cap")]
+    pub(crate) target: Option<OsString>,
+    /// File with the capability, out of sight of others on this machine; - for standard input
+    #[arg(long, value_name = "FILE", env = "DSN_CAP_FILE")]
+    pub(crate) cap: Option<PathBuf>,
 }
 
 /// Which part of a file.
@@ -50,9 +78,8 @@ const CAT_EXAMPLES: &str = "Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = GET_EXAMPLES)]
 pub(crate) struct Get {
-    /// The CID, or what is wanted of a folder: CID/PATH; or a name instead of the CID
-    #[arg(value_name = "CID[/PATH]")]
-    pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
     /// Where to write it; - for standard output (default: the last name of the path, or the CID; for a part
     /// .OFFSET+LENGTH after it)
     #[arg(short, long, value_name = "OUT")]
@@ -70,18 +97,16 @@ pub(crate) struct Get {
 #[derive(Debug, clap::Args)]
 #[command(after_help = CAT_EXAMPLES)]
 pub(crate) struct Cat {
-    /// The file's CID, or a file of a folder: CID/PATH; or a name instead of the CID
-    #[arg(value_name = "CID[/PATH]")]
-    pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
     #[command(flatten)]
     pub(crate) range: Range,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The folder's CID, or a folder within it: CID/PATH; or a name instead of the CID
-    #[arg(value_name = "CID[/PATH]")]
-    pub(crate) target: OsString,
+    #[command(flatten)]
+    pub(crate) wanted: Wanted,
     /// Show what is in the folders within too
     #[arg(short, long)]
     pub(crate) recursive: bool,
@@ -89,8 +114,31 @@ pub(crate) struct Ls {
 
 impl From<Cat> for Get {
     fn from(cat: Cat) -> Self {
-        Self { target: cat.target, output: Some("-".into()), force: false, keep_partial: false, range: cat.range }
+        Self { wanted: cat.wanted, output: Some("-".into()), force: false, keep_partial: false, range: cat.range }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cap {
+    #[command(subcommand)]
+    pub(crate) command: CapCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum CapCommand {
+    /// Print the CID that lets others audit, repair and keep what the capability reads, and read nothing of it
+    Verify {
+        #[command(flatten)]
+        wanted: Wanted,
+    },
+    /// Print the capability sealed for one reader, as age does it; he opens it with `age --decrypt`
+    Seal {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// The reader's age recipient: age1…
+        #[arg(long, value_name = "RECIPIENT")]
+        to: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,10 +8,10 @@ use crate::args;
 
 /// A part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) offset: u64,
+pub(crate) struct Part {
+    pub(crate) offset: u64,
     /// None: to the end.
-    pub(super) length: Option<u64>,
+    pub(crate) length: Option<u64>,
 }
 
 impl Part {

@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path, force: bool) -> Result<(Box<dyn Output>, Option<
 }
 
 /// Whether something is there that may not be replaced; asked before anything is fetched.
-pub(super) fn check_free(path: &Path, force: bool) -> Result<(), Failure> {
+pub(crate) fn check_free(path: &Path, force: bool) -> Result<(), Failure> {
     if is_pipe(path) || force || path.symlink_metadata().is_err() {
         return Ok(());
     }

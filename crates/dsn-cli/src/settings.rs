@@ -32,6 +32,8 @@ pub enum Key {
     LogLevel,
     /// The redundancy of puts.
     PutRedundancy,
+    /// Whether what is put is sealed.
+    PutPrivate,
     /// Bytes a farmer lends.
     FarmStorage,
     /// Where a farmer listens, separated by commas.
@@ -109,7 +111,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkDht,
@@ -120,6 +122,7 @@ impl Key {
         Self::NetworkAnnouncements,
         Self::LogLevel,
         Self::PutRedundancy,
+        Self::PutPrivate,
         Self::FarmStorage,
         Self::FarmListen,
         Self::FarmExternal,
@@ -156,6 +159,7 @@ impl Key {
             Self::NetworkAnnouncements => "network.announcements",
             Self::LogLevel => "log.level",
             Self::PutRedundancy => "put.redundancy",
+            Self::PutPrivate => "put.private",
             Self::FarmStorage => "farm.storage",
             Self::FarmListen => "farm.listen",
             Self::FarmExternal => "farm.external",
@@ -193,6 +197,7 @@ impl Key {
             Self::NetworkAnnouncements => "DSN_ANNOUNCEMENTS",
             Self::LogLevel => "DSN_LOG",
             Self::PutRedundancy => "DSN_REDUNDANCY",
+            Self::PutPrivate => "DSN_PRIVATE",
             Self::FarmStorage => "DSN_STORAGE",
             Self::FarmListen => "DSN_LISTEN",
             Self::FarmExternal => "DSN_EXTERNAL",
@@ -227,7 +232,7 @@ impl Key {
             | Self::NetworkRemember
             | Self::NetworkAnnouncements
             | Self::FarmRelay => Some("true"),
-            Self::FarmRendezvousServer => Some("false"),
+            Self::FarmRendezvousServer | Self::PutPrivate => Some("false"),
             Self::LogLevel => Some("default"),
             Self::PutRedundancy => Some("normal"),
             Self::FarmListen => {
@@ -389,6 +394,7 @@ fn takes_truth(key: Key) -> bool {
             | Key::NetworkClosed
             | Key::FarmRelay
             | Key::FarmRendezvousServer
+            | Key::PutPrivate
     )
 }
 

@@ -2,6 +2,7 @@
 //! Decisions are state machines without I/O (`place`, `fetch`); `upload` and `download` drive them for one chunk, `put`
 //! and `get` for a file; `within` and `range` do it for parts of them. No adapter is named here, and nothing is printed: callers get typed reports, errors and events.
 
+pub mod archive;
 mod batch;
 mod client;
 mod contents;
@@ -10,6 +11,7 @@ mod directory;
 mod download;
 mod drive;
 mod error;
+mod export;
 mod fetch;
 mod folder;
 mod get;
@@ -37,6 +39,7 @@ mod within;
 
 pub use client::{Client, ClientParts};
 pub use error::{GetError, PutError, RepairError, StatError};
+pub use export::{ExportReport, Lacking};
 pub use folder::{FolderWalk, Named, NamedFile, NamedFolder};
 pub use get::GetReport;
 pub use leases::{Keep, LeaseReport};

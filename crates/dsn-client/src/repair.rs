@@ -31,7 +31,7 @@ use crate::{
     client::Client,
     custodians::Effort,
     directory::Directory,
-    download::Wanted,
+    download::{GetContext, Wanted},
     error::RepairError,
     options::{PutOptions, Safety},
     place::{Farmers, Placement},
@@ -233,13 +233,22 @@ impl Client {
 
     /// Fetches a chunk and computes all of its pieces; says how many bytes of pieces came.
     async fn encode_anew(&self, locator: &VerifiedLocator) -> Result<(EncodedChunk, u64), RepairError> {
-        let descriptor = locator.descriptor();
-        let code = descriptor.code();
         let get = self.get_context(&NoProgress);
-        let parts = self.fetch_from(&get, wanted(descriptor), locator.clone()).await?;
-        let encoded = compute(&*self.parts.compute, move || encode(code, joined(&parts))).await;
-        let fetched = get.counters.fetched_bytes.load(Ordering::Relaxed);
-        if encoded.descriptor == *descriptor { Ok((encoded, fetched)) } else { Err(RepairError::Malformed) }
+        let encoded = self.all_pieces(&get, wanted(locator.descriptor()), locator.clone()).await?;
+        Ok((encoded, get.counters.fetched_bytes.load(Ordering::Relaxed)))
+    }
+
+    /// Fetches a chunk and computes all of its pieces.
+    pub(crate) async fn all_pieces(
+        &self,
+        get: &GetContext<'_>,
+        wanted: Wanted,
+        locator: VerifiedLocator,
+    ) -> Result<EncodedChunk, RepairError> {
+        let descriptor = locator.descriptor().clone();
+        let parts = self.fetch_from(get, wanted, locator).await?;
+        let encoded = compute(&*self.parts.compute, move || encode(descriptor.code(), joined(&parts))).await;
+        if encoded.descriptor.id() == wanted.chunk { Ok(encoded) } else { Err(RepairError::Malformed) }
     }
 }
 

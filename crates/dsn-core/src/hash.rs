@@ -43,6 +43,11 @@ impl ChunkId {
         Hash::from_slice(bytes).map(Self)
     }
 
+    /// Reads what it is shown as: 64 lower-case hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        Self::from_slice(&HEXLOWER.decode(text.as_bytes()).ok()?)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0.0

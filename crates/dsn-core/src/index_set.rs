@@ -1,6 +1,8 @@
 //! A set of piece indices, 0 to 47, as one word: what a receipt signs, an offer asks for and a farmer holds.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
 
 use crate::limits::TOTAL_PIECES;
 
@@ -108,9 +110,63 @@ impl fmt::Debug for IndexSet {
     }
 }
 
+/// Why a text is no set of pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is no set of pieces: numbers from 0 to {}, such as 0-15 or 0-7,40-47", TOTAL_PIECES - 1)]
+pub struct IndexSetError {
+    /// The text.
+    text: String,
+}
+
+/// Runs of neighbours: `0-7,40`. Nothing: `none`.
+impl fmt::Display for IndexSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut left = *self;
+        while let Some(first) = left.iter().next() {
+            let last = (first..).take_while(|index| left.contains(*index)).last().unwrap_or(first);
+            let comma = if left == *self { "" } else { "," };
+            match last {
+                _ if last == first => write!(f, "{comma}{first}")?,
+                _ => write!(f, "{comma}{first}-{last}")?,
+            }
+            left = left.minus((first..=last).collect());
+        }
+        if self.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+/// What [`IndexSet`] is shown as, but for the empty set: people who name pieces name some.
+impl FromStr for IndexSet {
+    type Err = IndexSetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |text: &str| text.parse::<u8>().ok().filter(|index| usize::from(*index) < TOTAL_PIECES);
+        let run = |run: &str| match run.split_once('-') {
+            Some((first, last)) => Some(number(first)?..=number(last)?).filter(|run| !run.is_empty()),
+            None => number(run).map(|only| only..=only),
+        };
+        let runs: Option<Vec<_>> = text.split(',').map(|part| run(part.trim())).collect();
+        let runs = runs.ok_or_else(|| IndexSetError { text: text.to_owned() })?;
+        Ok(runs.into_iter().flatten().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_are_written_as_runs() {
+        for (text, bits) in [("0-15", 0xffff), ("0", 1), ("0-7,40-47", 0xff00_0000_00ff), ("1,3,47", 1 << 47 | 10)] {
+            let set: IndexSet = text.parse().expect("a set");
+            assert_eq!((set.bits(), set.to_string().as_str()), (bits, text));
+        }
+        assert_eq!("3, 1-2,2".parse::<IndexSet>().expect("a set").to_string(), "1-3");
+        assert_eq!(IndexSet::EMPTY.to_string(), "none");
+        for wrong in ["", "48", "15-0", "-1", "1-", "a", "0-48", "none", "300", "1;2"] {
+            assert!(wrong.parse::<IndexSet>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn set_algebra() {

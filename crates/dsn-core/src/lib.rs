@@ -5,6 +5,7 @@
 pub mod announcement;
 pub mod audit;
 pub mod canary;
+pub mod capability;
 pub mod chunk;
 pub mod cid;
 pub mod departure;

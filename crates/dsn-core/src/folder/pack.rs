@@ -32,7 +32,7 @@ impl Packing {
         self.bytes + len > self.max
     }
 
-    /// A small file is laid into it; says where. Whether the pack ends now: [`Packing::ends`].
+    /// A small file is laid into it; says where. Whether the pack ends now: [`Packing::ends_after`].
     pub fn lay(&mut self, len: usize) -> u32 {
         debug_assert!(len <= INLINE_MAX_BYTES && !self.ends_before(len), "who asks before it lays");
         let offset = u32::try_from(self.bytes).expect("at most 16 MiB");

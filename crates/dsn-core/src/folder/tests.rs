@@ -1,3 +1,5 @@
+//! Folders as bytes and as entries: what is read back, what is refused, and where nodes end.
+
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
