@@ -327,19 +327,22 @@ impl Client {
 }
 
 impl ResolvedName {
-    /// Fails when the newest version is not one that this writer has seen.
+    /// Fails when the newest version is not one that this writer has seen, and says something else: what says the same may
+    /// be what an earlier attempt of this writer has left at some custodians, and takes nothing from anybody.
     fn check_other_writers(&self, name: Name, publish: &PublishName) -> Result<(), NameError> {
         if let Err(conflict @ NameError::Conflict { .. }) = self.current(name) {
             return Err(conflict);
         }
-        match self.known.records().first().map(VerifiedName::body) {
-            Some(theirs) if theirs.sequence > publish.last_seen => Err(NameError::OtherWriter {
+        let newest = self.known.records().first().map(VerifiedName::body);
+        let is_others = |body: &&NameBody| body.sequence > publish.last_seen && body.root != publish.root;
+        match newest.filter(is_others) {
+            Some(theirs) => Err(NameError::OtherWriter {
                 name,
                 theirs: NameVersion { sequence: theirs.sequence, root: theirs.root },
                 last_seen: publish.last_seen,
                 wanted: publish.root,
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -236,11 +236,24 @@ fn a_record_that_too_few_keep_is_an_error_with_the_numbers() {
         let done = client.publish_name(&key(), says(1, 0)).await;
         assert!(matches!(done, Err(NameError::NotKept { confirmed: 2, custodians: 12, needed: 3 })), "{done:?}");
         assert!(world.faults().of(Fault::WriteError) > 0);
-        world.mend(broken[0]);
-        client
-            .publish_name(&key(), PublishName { others: OtherWriters::Overrule, ..says(1, 0) })
-            .await
-            .expect("three keep it");
+    });
+}
+
+/// The attempt that failed has left its record at two custodians: no other writer, as long as it says the same.
+#[test]
+fn a_publication_that_failed_half_way_is_run_again_without_overruling_anybody() {
+    run(async {
+        let (mut world, client) = world(14, 12);
+        publish(&client, 1, 0).await;
+        let broken = some(&world, 10);
+        broken.iter().for_each(|node| world.break_names(*node));
+        let done = client.publish_name(&key(), says(2, 1)).await;
+        assert!(matches!(done, Err(NameError::NotKept { confirmed: 2, .. })), "{done:?}");
+        broken.iter().for_each(|node| world.mend(*node));
+        let other = client.publish_name(&key(), says(3, 1)).await;
+        assert!(matches!(other, Err(NameError::OtherWriter { .. })), "what says something else: {other:?}");
+        assert_eq!(publish(&client, 2, 1).await.body.sequence, 3, "a higher number than the one that was left");
+        assert_eq!(current(&world).await.expect("known"), (3, root(2)));
     });
 }
 
