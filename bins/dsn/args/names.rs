@@ -33,7 +33,7 @@ pub(crate) struct NewName {
 pub(crate) struct PublishName {
     /// The name, as it is called here
     pub(crate) label: String,
-    /// What it is to stand for
+    /// What it is to stand for; of what is private the CID too, which `dsn cap verify` prints, never the capability
     pub(crate) cid: String,
     /// How long it holds without being renewed, such as 7d; 90d at most
     #[arg(long, value_name = "DUR", default_value = "30d")]
@@ -55,7 +55,7 @@ pub(crate) struct FollowName {
     /// The name, or what it is called here
     #[arg(value_name = "NAME|LABEL")]
     pub(crate) name: String,
-    /// How often to ask
+    /// How often to ask; a version that is announced is printed at once
     #[arg(long, value_name = "DUR", default_value = "30s")]
     pub(crate) every: String,
 }
@@ -64,6 +64,9 @@ const NAME_NOTES: &str =
     "A name stays while what it stands for changes: whoever has its key, which is in this folder, says what that
 is, in signed versions with growing numbers. dsn get, cat, ls, stat and repair take a name wherever they
 take a CID. A farmer that runs in this folder renews its names; without one they end when their time is over.
+
+A name's record is public and holds a CID, never a key: of what was put with --private publish the CID that
+`dsn cap verify` prints. Who reads it needs the capability as well, a new one for each version.
 
 When two folders have the same key and publish without knowing of each other, dsn tells both and merges
 nothing: publish again with --force to overrule what the other one said.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dsn_cli::{Exit, Failure, human_span, note, parse_span, print_json, print_line};
 use dsn_client::{NameVersion, OtherWriters};
-use dsn_core::{limits::NAME_TTL_MAX_SECS, name::Name};
+use dsn_core::{capability::READ_PREFIX, cid::Cid, limits::NAME_TTL_MAX_SECS, name::Name};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) async fn run(context: &Context, args: &PublishName) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let (root, ttl) = (parse_cid(&args.cid)?, ttl(&args.ttl)?);
+    let (root, ttl) = (root(&args.cid)?, ttl(&args.ttl)?);
     let key = OwnNames::key(&context.folder, &args.label)?;
     let before = OwnNames::all(&context.folder).remove(&args.label).flatten();
     let last_seen = before.map_or(0, |published| published.version.sequence);
@@ -43,7 +43,19 @@ pub(super) async fn run(context: &Context, args: &PublishName) -> Result<(), Fai
     Ok(())
 }
 
-fn ttl(text: &str) -> Result<Duration, Failure> {
+/// What the name is to stand for. A record is everybody's to read: whoever gives a capability is told what to give instead,
+/// and what was given is not said again.
+fn root(text: &str) -> Result<Cid, Failure> {
+    if text.starts_with(READ_PREFIX) {
+        return Err(Failure::new(Exit::Usage, "this is a read capability, a secret, and what a name says is public").hint(
+            "publish its CID, which `dsn cap verify CAPABILITY` prints, and give the capability to the readers alone",
+        ));
+    }
+    parse_cid(text)
+}
+
+/// For how long a version holds.
+pub(crate) fn ttl(text: &str) -> Result<Duration, Failure> {
     let ttl = parse_span(text).map_err(|error| Failure::of(Exit::Usage, &error))?;
     if ttl.as_secs() <= NAME_TTL_MAX_SECS {
         return Ok(ttl);
