@@ -45,6 +45,7 @@ mod stat;
 mod status;
 mod target;
 mod usage;
+mod versions;
 
 use std::panic::AssertUnwindSafe;
 

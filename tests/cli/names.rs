@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dsn_core::{
@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
+    DEADLINE, lines_of,
     network::{TestNetwork, dsn, output, shown},
     refused, soon, until,
 };
@@ -68,6 +69,9 @@ fn a_name_is_made_published_resolved_read_and_followed() {
     let out = network.path("out");
     line_of(&as_stranger(&["get", &path, "-o", out.to_str().unwrap()]));
     assert_eq!(fs::read_to_string(&out).unwrap(), "one");
+    let within = network.path("within");
+    line_of(&as_stranger(&["get", &format!("{name}/docs"), "-o", within.to_str().unwrap()]));
+    assert_eq!(fs::read_to_string(within.join("x")).unwrap(), "one", "a folder within the folder");
     assert_eq!(line_of(&as_stranger(&["cat", &path])), "one");
     assert!(line_of(&as_stranger(&["ls", &name])).contains("docs/"));
     assert!(line_of(&as_stranger(&["stat", &name])).contains(&one));
@@ -89,6 +93,66 @@ fn a_name_is_made_published_resolved_read_and_followed() {
     assert_eq!(line_of(&as_stranger(&["cat", &path])), "two");
     let list = line_of(&output(network.dsn().args(["name", "list"])));
     assert!(list.contains("docs") && list.contains(&name) && list.contains(&format!("number 2 {two}")), "{list}");
+}
+
+/// Follows a name as a stranger with these settings, prints its first version, publishes a second one; gives how long that
+/// took to be printed.
+fn second_version_after(network: &TestNetwork, every: &str, announcements: &str) -> Duration {
+    let (one, two) = (put(network, "one"), put(network, "two"));
+    let name = line_of(&output(network.dsn().args(["name", "new", "docs"])));
+    line_of(&output(network.dsn().args(["name", "publish", "docs", &one])));
+    let mut follow = elsewhere(network, &network.path("stranger"));
+    follow.env("DSN_ANNOUNCEMENTS", announcements).args(["name", "follow", &name, "--every", every]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().expect("it starts");
+    let lines = lines_of(&mut follow);
+    assert_eq!(lines.recv_timeout(DEADLINE), Ok(format!("1 {one}")));
+    line_of(&output(network.dsn().args(["name", "publish", "docs", &two])));
+    let begin = Instant::now();
+    assert_eq!(lines.recv_timeout(DEADLINE), Ok(format!("2 {two}")));
+    let took = begin.elapsed();
+    follow.kill().expect("it runs");
+    follow.wait().expect("it was killed");
+    took
+}
+
+#[test]
+fn a_new_version_is_heard_at_once_when_it_is_announced() {
+    let took = second_version_after(&TestNetwork::start(5), "1h", "true");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn without_announcements_a_new_version_is_seen_when_it_is_asked_for() {
+    // The farmers announce nothing, or the follower does not listen.
+    let quiet = TestNetwork::with(5, "10GiB", &[("DSN_ANNOUNCEMENTS", "false")]);
+    for (network, announcements) in [(quiet, "true"), (TestNetwork::start(5), "false")] {
+        let took = second_version_after(&network, "8s", announcements);
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(took > Duration::from_secs(1), "nobody told it: {took:?}");
+    }
+}
+
+/// What is put sealed may have a name, which says its CID to everybody and its key to nobody.
+#[test]
+fn a_capability_is_never_published_and_its_cid_may_be() {
+    let network = TestNetwork::start(3);
+    let top = network.path("diary");
+    fs::create_dir(&top).unwrap();
+    fs::write(top.join("x"), "sealed words").unwrap();
+    let capability = line_of(&output(network.dsn().args(["put", "--private"]).arg(&top)));
+    let name = line_of(&output(network.dsn().args(["name", "new", "docs"])));
+    let done = output(network.dsn().args(["name", "publish", "docs", &capability]));
+    refused(&done, 2, "this is a read capability, a secret");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("dsn cap verify") && !said.contains(&capability), "{said}");
+    refused(&output(network.dsn().args(["name", "resolve", "docs"])), 3, "knows the name");
+
+    let cid = line_of(&output(network.dsn().args(["cap", "verify", &capability])));
+    line_of(&output(network.dsn().args(["name", "publish", "docs", &cid])));
+    assert_eq!(line_of(&output(network.dsn().args(["name", "resolve", &name]))), cid);
+    refused(&output(network.dsn().args(["cat", &format!("{name}/x")])), 6, "");
+    assert_eq!(line_of(&output(network.dsn().args(["cat", &format!("{capability}/x")]))), "sealed words");
+    assert!(line_of(&output(network.dsn().args(["stat", &name]))).contains(&cid));
 }
 
 #[test]

@@ -1,30 +1,24 @@
-//! `dsn name follow`: prints what a name stands for, and each new version of it, until Ctrl-C. It asks now and then; a
-//! version that is published and overtaken between two questions is not seen.
+//! `dsn name follow`: prints what a name stands for, and each new version of it, until Ctrl-C. A version that is overtaken
+//! before it was asked for is not seen.
 
-use std::time::Duration;
-
-use dsn_cli::{Exit, Failure, note, parse_span, try_print_line};
-use dsn_client::{Client, NameError};
+use dsn_cli::{Failure, note, try_print_line};
+use dsn_client::NameError;
 use dsn_core::name::{Name, NameBody};
 use serde_json::json;
 
-use crate::{
-    args::FollowName, context::Context, failures, interrupt::Interrupts, own_names::OwnNames, session::Session,
-};
+use crate::{args::FollowName, context::Context, failures, interrupt::Interrupts, versions::Versions};
 
 pub(super) async fn run(context: &Context, args: &FollowName) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let name = OwnNames::named(&context.folder, &args.name)?;
-    let every = parse_span(&args.every).map_err(|error| Failure::of(Exit::Usage, &error))?;
-    let session = Session::open(context).await?;
-    let follow = Follow { name, json: context.json, seen: 0, said: String::new() };
+    let mut versions = Versions::follow(context, &args.name, &args.every).await?;
+    let follow = Follow { name: versions.name, json: context.json, seen: 0, said: String::new() };
     // Ctrl-C is how it ends: no failure.
     let done = tokio::select! {
         biased;
         () = interrupts.wait() => Ok(()),
-        done = follow.run(&session.client, every) => done,
+        done = follow.run(&mut versions) => done,
     };
-    session.close(context).await;
+    versions.session.close(context).await;
     done
 }
 
@@ -39,13 +33,9 @@ struct Follow {
 
 impl Follow {
     /// Ends when nobody reads any more.
-    async fn run(mut self, client: &Client, every: Duration) -> Result<(), Failure> {
+    async fn run(mut self, versions: &mut Versions) -> Result<(), Failure> {
         loop {
-            let current = match client.resolve_name(self.name).await {
-                Ok(resolved) => resolved.current(self.name).cloned(),
-                Err(error) => Err(error),
-            };
-            match current {
+            match versions.current().await {
                 Ok(body) if body.sequence > self.seen => {
                     self.seen = body.sequence;
                     self.said.clear();
@@ -56,10 +46,9 @@ impl Follow {
                 Ok(_) => self.said.clear(),
                 Err(error) => self.complain(&error),
             }
-            tokio::time::sleep(every).await;
+            versions.wait(self.seen).await;
         }
     }
-
     fn line(&self, body: &NameBody) -> String {
         if !self.json {
             return format!("{} {}", body.sequence, body.root);

@@ -206,6 +206,10 @@ pub const REVOCATIONS_MAX: usize = 1024;
 /// Bytes of a list of revocations: all its members and a few fields.
 pub const REVOCATIONS_MAX_BYTES: usize = REVOCATIONS_MAX * 32 + SIGNED_BODY_MAX_BYTES;
 
+/// Seconds after it was signed for which a record of a name is news to everybody; who asks the custodians learns of it at
+/// any time. As long as clocks may differ.
+pub const NAME_NEWS_SECS: u64 = CLOCK_SKEW_SECS;
+
 /// Bytes of an announcement: the largest is a full list of revocations.
 pub const ANNOUNCEMENT_MAX_BYTES: usize = REVOCATIONS_MAX_BYTES + SIGNED_BODY_MAX_BYTES;
 

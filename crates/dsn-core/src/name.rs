@@ -21,7 +21,7 @@ use crate::{
     cid::Cid,
     hash::{ChunkId, Hash},
     identity::{Domain, Identity, SignatureError},
-    limits::{CLOCK_SKEW_SECS, NAME_KEPT_SECS, NAME_TTL_MAX_SECS, SIGNED_BODY_MAX_BYTES},
+    limits::{CLOCK_SKEW_SECS, NAME_KEPT_SECS, NAME_NEWS_SECS, NAME_TTL_MAX_SECS, SIGNED_BODY_MAX_BYTES},
     network_name::NetworkName,
     node_id::NodeId,
     signed::{Body, Signed, Verified},
@@ -184,6 +184,11 @@ impl NameBody {
     /// Whether it stands for anything at `now` (Unix seconds).
     pub fn holds_at(&self, now: u64) -> bool {
         self.until > now
+    }
+
+    /// Whether everybody is to be told at `now` (Unix seconds): it holds, and was signed lately.
+    pub fn is_news_at(&self, now: u64) -> bool {
+        self.holds_at(now) && self.issued.saturating_add(NAME_NEWS_SECS) >= now
     }
 
     /// Whether it need not be kept any more.

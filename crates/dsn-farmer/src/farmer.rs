@@ -197,7 +197,7 @@ impl Farmer {
             Request::Register(record) => self.registered(from, record),
             Request::Records(query) => Ok(self.records(&query)),
             Request::Names(names) => self.names(&names).await,
-            Request::PublishNames(records) => Ok(self.publish_names(records).await),
+            Request::PublishNames(records) => Ok(self.publish_names(from, records).await),
             Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
         };
         answer.unwrap_or_else(Response::Refused)

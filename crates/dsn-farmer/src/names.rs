@@ -1,6 +1,7 @@
 //! Keeps records of names for others. One task owns the merging, as with locators, so that two publications of one name
 //! never lose each other's records and a conflict between two writers stays visible. A record is verified before it is
-//! kept and again when it is read.
+//! kept and again when it is read. A new version is passed on to be announced, and one that others announce is kept when
+//! its name is.
 
 use std::{
     collections::BTreeMap,
@@ -10,15 +11,19 @@ use std::{
 use dsn_core::{
     name::{KnownName, Name, NameRecord, NameRecords, VerifiedName},
     network_name::NetworkName,
+    node_id::NodeId,
     ports::{Environment, NameStore, StoreError, compute},
     rpc::{Refusal, Response},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     task::JoinHandle,
 };
 
-use crate::{farmer::Farmer, state::NameIndex};
+use crate::{
+    farmer::Farmer,
+    state::{NameIndex, Newcomers},
+};
 
 /// Publications waiting; each is one request, and requests are bounded by the network adapter already.
 const QUEUE: usize = 64;
@@ -29,9 +34,13 @@ const GROUP_MAX: usize = 16;
 /// Names read in one go at the start.
 const PAGE: usize = 1024;
 
+/// New versions that wait to be announced; those that have waited longest are never announced when there are more.
+const FRESH: usize = 64;
+
 struct Publication {
     records: Vec<VerifiedName>,
-    kept: oneshot::Sender<Vec<bool>>,
+    /// Who wants to know what is kept: nobody, when everybody was told.
+    kept: Option<oneshot::Sender<Vec<bool>>>,
 }
 
 /// Hands records of names to the task that keeps them.
@@ -39,6 +48,8 @@ struct Publication {
 pub(crate) struct NameKeeper {
     queue: mpsc::Sender<Publication>,
     index: Arc<Mutex<NameIndex>>,
+    newcomers: Mutex<Newcomers>,
+    fresh: broadcast::Sender<NameRecord>,
     task: JoinHandle<()>,
 }
 
@@ -47,6 +58,7 @@ struct Keeper {
     environment: Arc<dyn Environment>,
     network: NetworkName,
     index: Arc<Mutex<NameIndex>>,
+    fresh: broadcast::Sender<NameRecord>,
     /// Whether the index has all that the store has.
     is_loaded: bool,
 }
@@ -56,8 +68,10 @@ impl NameKeeper {
     pub(crate) fn start(store: Arc<dyn NameStore>, environment: Arc<dyn Environment>, network: NetworkName) -> Self {
         let (queue, receive) = mpsc::channel(QUEUE);
         let index = Arc::<Mutex<NameIndex>>::default();
-        let keeper = Keeper { store, environment, network, index: Arc::clone(&index), is_loaded: false };
-        Self { queue, index, task: tokio::spawn(keeper.run(receive)) }
+        let (fresh, _) = broadcast::channel(FRESH);
+        let keeper =
+            Keeper { store, environment, network, index: Arc::clone(&index), fresh: fresh.clone(), is_loaded: false };
+        Self { queue, index, newcomers: Mutex::default(), fresh, task: tokio::spawn(keeper.run(receive)) }
     }
 
     /// Keeps records; says of each whether it is among the newest of its name, and durable now. Dropping the future may
@@ -65,14 +79,40 @@ impl NameKeeper {
     async fn keep(&self, records: Vec<VerifiedName>) -> Vec<bool> {
         let given = records.len();
         let (kept, receive) = oneshot::channel();
-        let sent = self.queue.send(Publication { records, kept }).await;
+        let sent = self.queue.send(Publication { records, kept: Some(kept) }).await;
         let kept = if sent.is_ok() { receive.await.ok() } else { None };
         kept.unwrap_or_else(|| vec![false; given])
+    }
+
+    /// Keeps what somebody has announced, if its name is kept here; not when there is too much to do, since who asks finds out.
+    pub(crate) fn hear(&self, record: VerifiedName) {
+        if self.knows(record.body().name) {
+            let _dropped_when_busy = self.queue.try_send(Publication { records: vec![record], kept: None });
+        }
+    }
+
+    /// New versions that were published here, to be announced.
+    pub(crate) fn fresh(&self) -> broadcast::Receiver<NameRecord> {
+        self.fresh.subscribe()
+    }
+
+    fn knows(&self, name: Name) -> bool {
+        self.index.lock().expect("no panic while locked").contains(name)
+    }
+
+    /// Whether this node may bring this name: one that is kept already, or not too many others lately.
+    fn is_welcome(&self, from: NodeId, name: Name, now: u64) -> bool {
+        self.knows(name) || self.newcomers.lock().expect("no panic while locked").welcome(from, now)
     }
 
     /// Names kept.
     pub(crate) fn len(&self) -> usize {
         self.index.lock().expect("no panic while locked").len()
+    }
+
+    /// Nodes that have brought names lately.
+    pub(crate) fn bringers(&self) -> usize {
+        self.newcomers.lock().expect("no panic while locked").len()
     }
 
     /// Stops the task; what is acknowledged is durable already.
@@ -83,6 +123,9 @@ impl NameKeeper {
 
 impl Keeper {
     async fn run(mut self, mut queue: mpsc::Receiver<Publication>) {
+        if let Err(error) = self.load().await {
+            tracing::warn!(%error, "which names are kept is not known yet");
+        }
         let mut group = Vec::new();
         while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
             let records = group.iter().flat_map(|publication| publication.records.iter().cloned()).collect();
@@ -90,11 +133,12 @@ impl Keeper {
                 tracing::warn!(%error, "records of names could not be kept");
                 BTreeMap::new()
             });
-            for publication in group.drain(..) {
+            for Publication { records, kept: told } in group.drain(..) {
+                let Some(told) = told else { continue };
                 let is_kept = |record: &VerifiedName| {
                     kept.get(&record.body().name).is_some_and(|known| known.records().contains(record))
                 };
-                let _gone_when_nobody_waits = publication.kept.send(publication.records.iter().map(is_kept).collect());
+                let _gone_when_nobody_waits = told.send(records.iter().map(is_kept).collect());
             }
         }
     }
@@ -111,10 +155,11 @@ impl Keeper {
         let (room, going) = self.index.lock().expect("no panic while locked").make_room(&names, now);
         merged.retain(|name, _| room.contains(name));
         let names: Vec<Name> = merged.keys().copied().collect();
-        let mut writes = Vec::new();
+        let (mut writes, mut news) = (Vec::new(), Vec::new());
         for ((_, fresh), old) in merged.iter_mut().zip(self.store.names(&names).await?) {
             let old = old.map(|old| old.verify(&self.network, now)).unwrap_or_default();
             fresh.merge_all(&old);
+            news.extend(newer(fresh, &old).filter(|record| record.body().is_news_at(now)).cloned());
             writes.extend(fresh.to_records().filter(|_| *fresh != old));
         }
         if !going.is_empty() {
@@ -122,6 +167,9 @@ impl Keeper {
         }
         if !writes.is_empty() {
             self.store.put_names(writes).await?;
+        }
+        for record in news {
+            let _nobody_announces = self.fresh.send(record.as_signed().clone());
         }
         let mut index = self.index.lock().expect("no panic while locked");
         going.into_iter().for_each(|name| index.remove(name));
@@ -146,6 +194,12 @@ impl Keeper {
     }
 }
 
+/// The records of a new version, or of one that somebody else has given the same number; a version renewed is none.
+fn newer<'a>(fresh: &'a KnownName, old: &'a KnownName) -> impl Iterator<Item = &'a VerifiedName> {
+    let is_newer = fresh.sequence() > old.sequence() || fresh.records().len() > old.records().len();
+    fresh.records().iter().filter(move |record| is_newer && !old.records().contains(record))
+}
+
 impl Farmer {
     /// What is kept of these names and is still true.
     pub(crate) async fn names(&self, names: &[Name]) -> Result<Response, Refusal> {
@@ -159,11 +213,14 @@ impl Farmer {
         Ok(Response::Names(compute(&*self.parts.compute, checked).await))
     }
 
-    /// Keeps records of names; those that are not true are not kept.
-    pub(crate) async fn publish_names(&self, records: Vec<NameRecord>) -> Response {
+    /// Keeps records of names; those that are not true are not kept, nor those of new names when there are too many.
+    pub(crate) async fn publish_names(&self, from: NodeId, records: Vec<NameRecord>) -> Response {
         let (network, now) = (self.parts.network_name.clone(), self.parts.environment.unix_secs());
         let verify = move || records.into_iter().map(|record| record.verify(&network, now).ok()).collect();
-        let verified: Vec<Option<VerifiedName>> = compute(&*self.parts.compute, verify).await;
+        let mut verified: Vec<Option<VerifiedName>> = compute(&*self.parts.compute, verify).await;
+        for record in &mut verified {
+            record.take_if(|record| !self.name_keeper.is_welcome(from, record.body().name, now));
+        }
         let mut kept = self.name_keeper.keep(verified.iter().flatten().cloned().collect()).await.into_iter();
         let answer = verified.iter().map(|record| record.is_some() && kept.next().unwrap_or(false));
         Response::NamesPublished(answer.collect())

@@ -7,6 +7,7 @@ mod grants;
 mod greetings;
 mod intents;
 mod name_index;
+mod newcomers;
 mod owners;
 mod presences;
 mod queue;
@@ -20,6 +21,7 @@ pub(crate) use {
     greetings::{GREETERS_MAX, Greetings},
     intents::{INTENTS_MAX, Intents},
     name_index::{NAMES_MAX, NameIndex},
+    newcomers::{BRINGERS_MAX, Newcomers},
     owners::{OWNERS_MAX, Owners},
     presences::Presences,
     queue::{Pending, QUEUE_MAX, Queue},

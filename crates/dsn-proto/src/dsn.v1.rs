@@ -345,7 +345,7 @@ pub struct Locator {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Announcement {
-    #[prost(oneof = "announcement::Kind", tags = "1, 2")]
+    #[prost(oneof = "announcement::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<announcement::Kind>,
 }
 /// Nested message and enum types in `Announcement`.
@@ -358,6 +358,9 @@ pub mod announcement {
         /// by the farmer that leaves
         #[prost(message, tag = "2")]
         Departure(super::Signed),
+        /// a new version, by the name's key
+        #[prost(message, tag = "3")]
+        Name(super::Signed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -30,6 +30,11 @@ impl NameIndex {
         }
     }
 
+    /// Whether it is kept.
+    pub(crate) fn contains(&self, name: Name) -> bool {
+        self.ends.contains_key(&name)
+    }
+
     /// Names kept.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
