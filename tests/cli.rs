@@ -42,6 +42,8 @@ mod sealed;
 mod snapshots;
 #[path = "cli/space.rs"]
 mod space;
+#[path = "cli/sync.rs"]
+mod sync;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/transfer.rs"]

@@ -1,6 +1,6 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs` and `args/network.rs`. Parsed here,
-//! understood where it is used.
+//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs`, `args/network.rs` and `args/sync.rs`.
+//! Parsed here, understood where it is used.
 
 mod archive;
 mod bench;
@@ -10,6 +10,7 @@ mod firewall;
 mod model;
 mod names;
 mod network;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     model::Sim,
     names::{FollowName, Name, NameCommand, NewName, PublishName, ResolveName},
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},
+    sync::{FollowSync, PushSync, Sync, SyncCommand},
 };
 
 /// Store files and folders on a network of farmers and get them back, bit for bit, while machines fail.
@@ -45,6 +47,7 @@ const EXAMPLES: &str = "Examples:
   dsn ls bafib4i…                            see what is in it
   dsn get bafib4i…/2026/cat.jpg              bring one file of it back
   dsn name new photos                        make a name for what changes
+  dsn sync push photos photos                store a folder that changes under its name
   dsn put --private diary                    store it sealed; prints a capability, a secret
   pg_dump club | dsn put -                   store what a pipe gives
 
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     Repair(Repair),
     /// Names that stay while what they stand for changes
     Name(Name),
+    /// Keep a folder in step under a name: push what changed, follow what others push
+    Sync(Sync),
     /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
     Rm(Rm),
     /// Write pieces of a file or folder onto a stick, to be carried where there is no network

@@ -43,6 +43,7 @@ mod session;
 mod sim;
 mod stat;
 mod status;
+mod sync;
 mod target;
 mod usage;
 mod versions;
@@ -117,6 +118,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
             Command::Name(name) => name::run(&context, &name.command).await,
+            Command::Sync(sync) => sync::run(&context, &sync.command).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
             Command::Export(export) => export::run(&context, &export).await,
             Command::Import(import) => import::run(&context, &import).await,

@@ -6,6 +6,8 @@ mod new;
 mod publish;
 mod resolve;
 
+pub(crate) use publish::ttl;
+
 use dsn_cli::Failure;
 
 use crate::{args::NameCommand, context::Context};
