@@ -25,6 +25,8 @@ mod folders;
 mod forged;
 #[path = "cli/identity.rs"]
 mod identity;
+#[path = "cli/names.rs"]
+mod names;
 #[path = "support/network.rs"]
 #[expect(dead_code, reason = "other tests ask for more")]
 mod network;
@@ -42,6 +44,8 @@ mod sealed;
 mod snapshots;
 #[path = "cli/space.rs"]
 mod space;
+#[path = "cli/sync.rs"]
+mod sync;
 #[path = "cli/terminal.rs"]
 mod terminal;
 #[path = "cli/transfer.rs"]
@@ -50,7 +54,9 @@ mod transfer;
 mod twins;
 
 use std::{
+    io::{BufRead, BufReader},
     process::{Child, ExitStatus, Output},
+    sync::mpsc::{Receiver, sync_channel},
     time::{Duration, Instant},
 };
 
@@ -75,6 +81,17 @@ fn until(what: &str, so: impl Fn() -> bool) {
         assert!(started.elapsed() < DEADLINE, "not within {} s: {what}", DEADLINE.as_secs());
         std::thread::sleep(POLL);
     }
+}
+
+/// The lines that a process prints, as they come.
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let (said, lines) = sync_channel(64);
+    let stdout = child.stdout.take().expect("piped");
+    std::thread::spawn(move || {
+        // It ends with the process, or when nobody listens.
+        BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| said.send(line))
+    });
+    lines
 }
 
 /// The exit status of a process that ends within this time.

@@ -14,6 +14,8 @@ mod file;
 mod folder_vectors;
 #[path = "formats/hello.rs"]
 mod hello;
+#[path = "formats/names.rs"]
+mod names_vectors;
 #[path = "formats/sealed.rs"]
 mod sealed;
 #[path = "formats/slices.rs"]
@@ -402,7 +404,7 @@ fn preferences() -> String {
     text
 }
 
-fn texts() -> [(&'static str, String); 10] {
+fn texts() -> [(&'static str, String); 11] {
     [
         ("capability.txt", sealed::capability()),
         ("cids.txt", file::cids()),
@@ -410,6 +412,7 @@ fn texts() -> [(&'static str, String); 10] {
         ("folder.txt", folder_vectors::cuts()),
         ("invitation.txt", format!("{}\n", invitation().to_text())),
         ("manifests.txt", file::manifests()),
+        ("name-texts.txt", names_vectors::texts()),
         ("names.txt", names()),
         ("pieces-1000.txt", file::pieces(1000)),
         ("pieces-1048577.txt", file::pieces((1 << 20) + 1)),
@@ -454,8 +457,15 @@ fn a_cid_in_text_is_read_back() {
 /// A vector that nobody checks any more has been forgotten, not retired: there is no retiring.
 #[test]
 fn every_vector_is_checked() {
-    let others = [announcement::vectors(), folder_vectors::vectors(), hello::vectors(), sealed::vectors()];
-    let others = others.into_iter().chain([slices::vectors(), uneven::vectors()]);
+    let others = [
+        announcement::vectors(),
+        folder_vectors::vectors(),
+        hello::vectors(),
+        names_vectors::vectors(),
+        sealed::vectors(),
+        slices::vectors(),
+        uneven::vectors(),
+    ];
     let vectors = [objects(), members(), requests(), responses()].into_iter().chain(others).flatten();
     let mut known: BTreeSet<String> = vectors.map(|vector| format!("{}.hex", vector.name)).collect();
     known.extend(texts().map(|(name, _)| name.to_owned()));

@@ -1,6 +1,6 @@
 //! The commands and what every one of them takes, as `dsn --help` shows it. What one takes is in `args/farmers.rs`,
-//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs` and `args/network.rs`. Parsed here, understood where
-//! it is used.
+//! `args/files.rs`, `args/archive.rs`, `args/bench.rs`, `args/firewall.rs`, `args/model.rs`, `args/names.rs`, `args/network.rs` and `args/sync.rs`.
+//! Parsed here, understood where it is used.
 
 mod archive;
 mod bench;
@@ -8,7 +8,9 @@ mod farmers;
 mod files;
 mod firewall;
 mod model;
+mod names;
 mod network;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -21,7 +23,9 @@ pub(crate) use self::{
     files::{Cap, CapCommand, Cat, Get, Ls, Put, Range, Repair, Rm, Stat, Wanted},
     firewall::{Answer, Firewall, FirewallCommand, What},
     model::Sim,
+    names::{FollowName, Name, NameCommand, NewName, PublishName, ResolveName},
     network::{Invite, Join, Network, NetworkCommand, New, Revoke},
+    sync::{FollowSync, PushSync, Sync, SyncCommand},
 };
 
 /// Store files and folders on a network of farmers and get them back, bit for bit, while machines fail.
@@ -42,6 +46,8 @@ const EXAMPLES: &str = "Examples:
   dsn put photos                             store a folder
   dsn ls bafib4i…                            see what is in it
   dsn get bafib4i…/2026/cat.jpg              bring one file of it back
+  dsn name new photos                        make a name for what changes
+  dsn sync push photos photos                store a folder that changes under its name
   dsn put --private diary                    store it sealed; prints a capability, a secret
   pg_dump club | dsn put -                   store what a pipe gives
 
@@ -99,6 +105,10 @@ pub(crate) enum Command {
     Stat(Stat),
     /// Bring a file back to its full redundancy now
     Repair(Repair),
+    /// Names that stay while what they stand for changes
+    Name(Name),
+    /// Keep a folder in step under a name: push what changed, follow what others push
+    Sync(Sync),
     /// Give up this folder's lease of a file; what nobody else wants is deleted in the end
     Rm(Rm),
     /// Write pieces of a file or folder onto a stick, to be carried where there is no network

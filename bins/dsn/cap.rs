@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{
     args::{CapCommand, Wanted},
     context::Context,
-    target::Target,
+    target::{Asked, Target},
 };
 
 pub(crate) fn run(context: &Context, command: &CapCommand) -> Result<(), Failure> {
@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, command: &CapCommand) -> Result<(), Failure
 }
 
 fn capability(wanted: &Wanted) -> Result<dsn_core::capability::Capability, Failure> {
-    let target = Target::of(wanted)?;
+    let target = Asked::of(wanted)?.offline()?;
     let Target { cid, key: Some(key), .. } = target else {
         return Err(Failure::new(Exit::Usage, "this is a CID, not a capability")
             .hint("`dsn put --private` prints a capability; a CID can be given to anybody as it is"));

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use dsn_cli::{Exit, Failure, human_bytes};
-use dsn_client::{GetError, PutError, RepairError, StatError, input::InputError, output::OutputError};
+use dsn_client::{GetError, NameError, PutError, RepairError, StatError, input::InputError, output::OutputError};
 use dsn_core::{hello::HelloError, ports::NetworkError};
 use dsn_net::NetError;
 
@@ -169,6 +169,26 @@ pub(crate) fn output(error: &OutputError) -> Failure {
         OutputError::DiskFull { .. } => of(Exit::Disk).hint("free some space, or write elsewhere with -o OUT"),
         OutputError::Closed => of(Exit::Disk),
         OutputError::Write { .. } => of(Exit::Disk).hint("check that the folder exists and may be written"),
+    }
+}
+
+/// Of names.
+pub(crate) fn name(error: &NameError) -> Failure {
+    let of = |exit| Failure::of(exit, error);
+    match error {
+        NameError::Unknown { .. } => of(Exit::NotFound)
+            .hint("check the name, and that this is the network (--network, --bootstrap) it was published on"),
+        NameError::Ended { .. } => {
+            of(Exit::NotFound).hint("whoever has its key has to publish it again, or to run a farmer that renews it")
+        }
+        NameError::Conflict { .. } | NameError::OtherWriter { .. } => of(Exit::Integrity).hint(
+            "look at what the other one says with `dsn get CID`; then publish what is right with `dsn name publish --force`",
+        ),
+        NameError::NoNumbersLeft { .. } => of(Exit::Usage).hint("make another name with `dsn name new`"),
+        NameError::NotKept { .. } => of(Exit::NotEnough).hint("run the same command again when more farmers are back"),
+        NameError::NoAnswer { error: Some(error), .. } => of(Exit::Network).hint(way_in(error)),
+        NameError::NoAnswer { error: None, .. } => of(Exit::Network).hint(NO_NETWORK),
+        NameError::Network(error) => network(error),
     }
 }
 

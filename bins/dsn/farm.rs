@@ -23,6 +23,7 @@ use crate::{
     context::Context,
     control::{self, RunningFarmer},
     interrupt::Interrupts,
+    own_names::OwnNames,
     owned::Owned,
     session,
 };
@@ -32,6 +33,9 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 
 /// Leases are looked at this often.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// Names are looked at this often: the list of them is short, and one may have been published for a minute.
+const RENEW_NAMES_EVERY: Duration = Duration::from_secs(5);
 
 /// Commands on this machine that are answered at once.
 const QUESTIONS_AT_ONCE: usize = 16;
@@ -118,7 +122,7 @@ async fn serve_until(stop: impl Future<Output = ()>, context: &Context, running:
     ended
 }
 
-/// Renews the leases of what this folder's owner has put. Never ends.
+/// Renews the leases of what this folder's owner has put, and its names. Never ends.
 async fn renew_leases(context: &Context, running: &Running) {
     let network = Arc::new(running.node.clone());
     let owner = context.owner();
@@ -129,10 +133,19 @@ async fn renew_leases(context: &Context, running: &Running) {
             return std::future::pending().await;
         }
     };
-    loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        Owned::renew(&context.folder, &client).await;
-    }
+    let leases = async {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            Owned::renew(&context.folder, &client).await;
+        }
+    };
+    let names = async {
+        loop {
+            tokio::time::sleep(RENEW_NAMES_EVERY).await;
+            OwnNames::renew(&context.folder, &client).await;
+        }
+    };
+    tokio::join!(leases, names);
 }
 
 /// Waits for the end of standard input, when a parent holds its other end.

@@ -16,7 +16,13 @@ use serde::Serialize;
 use self::range::Part;
 pub(crate) use self::sink::check_free;
 use crate::{
-    args::Get, context::Context, failures, interrupt::Interrupts, meter::GetMeter, session::Session, target::Target,
+    args::Get,
+    context::Context,
+    failures,
+    interrupt::Interrupts,
+    meter::GetMeter,
+    session::Session,
+    target::{Asked, Target},
 };
 
 const RESUME: &str = "run the same command again: what was fetched is kept";
@@ -42,7 +48,7 @@ struct GetJson {
 
 pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let target = Target::of(&args.wanted)?;
+    let target = Asked::of(&args.wanted)?;
     let wanted = Part::of(&args.range)?;
     let name = || wanted.map_or_else(|| target.default_name(), |part| part.name(&target.default_name()));
     let path = args.output.clone().unwrap_or_else(name);
@@ -50,7 +56,10 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = meter(context, &path);
-    let get = fetch(&session.client, &target, wanted, &path, args, &meter);
+    let get = async {
+        let target = target.resolve(&session.client).await?;
+        fetch(&session.client, &target, wanted, &path, args, &meter).await
+    };
     let again = if wanted.is_some() { AGAIN } else { RESUME };
     let done = interrupts.or(get, again).await;
     meter.clear();

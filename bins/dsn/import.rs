@@ -17,7 +17,7 @@ use crate::{
     meter::GetMeter,
     runtime::fill_random,
     session,
-    target::Target,
+    target::{Asked, Target},
 };
 
 /// Chunks, damaged files or CIDs that an error names; the others it counts.
@@ -30,7 +30,9 @@ pub(crate) async fn run(context: &Context, args: &Import) -> Result<(), Failure>
         Some(text) => text.clone(),
         None => only_cid(&shelf)?.to_string().into(),
     };
-    let target = Target::parse(&wanted)?;
+    let asked = Asked::parse(&wanted)?;
+    let path = args.output.clone().unwrap_or_else(|| asked.default_name());
+    let target = asked.offline()?;
     let args = Get {
         wanted: Wanted { target: Some(wanted), cap: None },
         output: args.output.clone(),
@@ -38,7 +40,6 @@ pub(crate) async fn run(context: &Context, args: &Import) -> Result<(), Failure>
         keep_partial: args.keep_partial,
         range: Range::default(),
     };
-    let path = args.output.clone().unwrap_or_else(|| target.default_name());
     get::check_free(&path, args.force)?;
     let started = Instant::now();
     let client = session::client(Arc::new(shelf.clone()), stranger(), context)?;

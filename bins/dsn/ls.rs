@@ -10,7 +10,7 @@ use dsn_core::{
 };
 use serde::Serialize;
 
-use crate::{args::Ls, context::Context, failures, interrupt::Interrupts, session::Session, target::Target};
+use crate::{args::Ls, context::Context, failures, interrupt::Interrupts, session::Session, target::Asked};
 
 #[derive(Serialize)]
 struct EntryJson {
@@ -30,9 +30,10 @@ struct EntryJson {
 
 pub(crate) async fn run(context: &Context, args: &Ls) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let target = Target::of(&args.wanted)?;
+    let asked = Asked::of(&args.wanted)?;
     let session = Session::open(context).await?;
     let list = async {
+        let target = asked.resolve(&session.client).await?;
         let named = session.client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
         match named.map_err(|error| failures::get(&error))? {
             Named::Folder(folder) => {

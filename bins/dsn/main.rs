@@ -27,7 +27,9 @@ mod ls;
 mod man;
 mod membership;
 mod meter;
+mod name;
 mod network;
+mod own_names;
 mod owned;
 mod peers;
 mod psk;
@@ -41,8 +43,10 @@ mod session;
 mod sim;
 mod stat;
 mod status;
+mod sync;
 mod target;
 mod usage;
+mod versions;
 
 use std::panic::AssertUnwindSafe;
 
@@ -113,6 +117,8 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Ls(ls) => ls::run(&context, &ls).await,
             Command::Stat(stat) => stat::run(&context, &stat).await,
             Command::Repair(repair) => repair::run(&context, &repair).await,
+            Command::Name(name) => name::run(&context, &name.command).await,
+            Command::Sync(sync) => sync::run(&context, &sync.command).await,
             Command::Rm(rm) => rm::run(&context, &rm).await,
             Command::Export(export) => export::run(&context, &export).await,
             Command::Import(import) => import::run(&context, &import).await,

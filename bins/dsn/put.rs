@@ -9,7 +9,7 @@ use std::{
 
 use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, parse_span, print_json, print_line};
 use dsn_client::{
-    Privacy, PutOptions, PutReport, Safety,
+    Chunking, Privacy, PutOptions, PutReport, Safety,
     input::{FileInput, Input, InputError, PipeInput},
     tree::{DiskTree, Special},
 };
@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
     let safety = if args.allow_unsafe { Safety::Waived } else { Safety::Required };
     let ttl = ttl(context, args)?;
     let privacy = privacy(context, args)?;
-    let chunking = chosen(context, Key::PutChunking)?;
+    let chunking = chunking(context)?;
     let mut source = open(args)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
@@ -86,6 +86,10 @@ pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
 
 pub(crate) fn class(context: &Context) -> Result<Class, Failure> {
     chosen(context, Key::PutRedundancy)
+}
+
+pub(crate) fn chunking(context: &Context) -> Result<Chunking, Failure> {
+    chosen(context, Key::PutChunking)
 }
 
 /// A flag that is not understood is a mistake of usage, anything else one of configuration.

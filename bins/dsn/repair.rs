@@ -4,15 +4,18 @@ use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
 use dsn_client::RepairReport;
 use serde_json::json;
 
-use crate::{args::Repair, context::Context, failures, interrupt::Interrupts, session::Session, target::parse_cid};
+use crate::{args::Repair, context::Context, failures, interrupt::Interrupts, session::Session, target::Root};
 
 pub(crate) async fn run(context: &Context, args: &Repair) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let cid = parse_cid(&args.cid)?;
+    let root = Root::parse(&args.cid)?;
     context.without_quota("farmers repair them by themselves")?;
     let session = Session::open(context).await?;
     let repairer = context.owner()?;
-    let repair = async { session.client.repair_file(cid, &repairer).await.map_err(|error| failures::repair(&error)) };
+    let repair = async {
+        let cid = root.resolve(&session.client).await?;
+        session.client.repair_file(cid, &repairer).await.map_err(|error| failures::repair(&error))
+    };
     let done = interrupts.or(repair, "what was placed stays; run it again for the rest").await;
     session.close(context).await;
     let report = done?;

@@ -7,7 +7,7 @@ use dsn_client::{Client, ClientOptions, ClientParts};
 use dsn_core::{
     identity::Identity,
     node_id::NodeId,
-    ports::{Network, NoService},
+    ports::{Handler, Network, NoService},
 };
 use dsn_net::{NetOptions, Node, is_plain_tcp, is_public_address};
 use serde::{Deserialize, Serialize};
@@ -148,14 +148,23 @@ pub(crate) fn client(network: Arc<dyn Network>, owner: Identity, context: &Conte
 impl Session {
     /// Starts a node and a client on it.
     pub(crate) async fn open(context: &Context) -> Result<Self, Failure> {
+        Self::start(context, false, Arc::new(NoService)).await
+    }
+
+    /// The same, and lets `ear` hear what is announced, where the configuration says that announcements are listened to.
+    pub(crate) async fn listening(context: &Context, ear: Arc<dyn Handler>) -> Result<Self, Failure> {
+        Self::start(context, context.yes_or_no(Key::NetworkAnnouncements)?, ear).await
+    }
+
+    async fn start(context: &Context, announcements: bool, handler: Arc<dyn Handler>) -> Result<Self, Failure> {
         let owner = context.owner()?;
         // A node of its own for every command, so that two commands at once are two nodes.
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let options = net_options(context, Identity::from_seed(seed), bootstrap(context))?;
         let guard = Arc::new(Fence::of(&RuleSet::load(context)?, Operator::Absent)?);
-        let options = NetOptions { listen: listen(&options), guard, ..options };
-        let node = Node::start(options, Arc::new(NoService)).await.map_err(|error| failures::net(&error))?;
+        let options = NetOptions { listen: listen(&options), guard, announcements, ..options };
+        let node = Node::start(options, handler).await.map_err(|error| failures::net(&error))?;
         let client = client(Arc::new(node.clone()), owner, context)?;
         Ok(Self { client, node, network: context.settings.text(Key::NetworkName).to_owned() })
     }

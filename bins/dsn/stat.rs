@@ -5,7 +5,7 @@ use dsn_client::StatReport;
 use dsn_core::repair::Health;
 use serde::Serialize;
 
-use crate::{args::Stat, context::Context, failures, interrupt::Interrupts, session::Session, target::parse_cid};
+use crate::{args::Stat, context::Context, failures, interrupt::Interrupts, session::Session, target::Root};
 
 #[derive(Serialize)]
 struct StatJson {
@@ -33,9 +33,12 @@ fn word(health: Health) -> &'static str {
 
 pub(crate) async fn run(context: &Context, args: &Stat) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let cid = parse_cid(&args.cid)?;
+    let root = Root::parse(&args.cid)?;
     let session = Session::open(context).await?;
-    let stat = async { session.client.stat(cid).await.map_err(|error| failures::stat(&error)) };
+    let stat = async {
+        let cid = root.resolve(&session.client).await?;
+        session.client.stat(cid).await.map_err(|error| failures::stat(&error))
+    };
     let done = interrupts.or(stat, "nothing was changed").await;
     session.close(context).await;
     let report = done?;

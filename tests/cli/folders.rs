@@ -191,7 +191,7 @@ fn an_unreadable_file_is_named_and_there_is_no_cid() {
     for name in ["a/x", "a/b/large", "a/b"] {
         let path = top_of_nobody.join(name);
         let mode = fs::metadata(&path).unwrap().permissions();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         let done = as_nobody(network.dsn().arg("put").arg(&top_of_nobody), home.path());
         refused(&done, 8, &path.display().to_string());
         assert!(done.stdout.is_empty(), "no CID");

@@ -50,7 +50,8 @@ impl Put {
 /// What is read.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Wanted {
-    /// A CID or a capability, or something in a folder: CID/PATH. With a capability from elsewhere, the PATH alone
+    /// A CID, a name or a capability, or something in a folder: CID/PATH. With a capability from elsewhere, the PATH
+    /// alone
     #[arg(value_name = "CID[/PATH]")]
     pub(crate) target: Option<OsString>,
     /// File with the capability, out of sight of others on this machine; - for standard input
@@ -152,13 +153,13 @@ pub(crate) enum CapCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Stat {
-    /// The file's CID
+    /// The file's CID, or a name that stands for it
     pub(crate) cid: String,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {
-    /// The file's CID
+    /// The file's CID, or a name that stands for it
     pub(crate) cid: String,
 }
 

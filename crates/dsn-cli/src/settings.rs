@@ -26,7 +26,7 @@ pub enum Key {
     NetworkRendezvous,
     /// Whether nodes met are remembered for the next run.
     NetworkRemember,
-    /// Whether a farmer hears announcements and hands them on.
+    /// Whether a farmer, and who follows a name, hears announcements and hands them on.
     NetworkAnnouncements,
     /// How much is logged.
     LogLevel,

@@ -1,8 +1,11 @@
-//! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`). Entries come one after the other in the order
+//! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`,
+//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`). Entries come one after the other in the order
 //! of the folder, so that any number of them fits constant memory.
 
 mod disk;
+mod fingerprint;
 mod output;
+mod seed;
 
 use std::{collections::VecDeque, path::PathBuf};
 
@@ -12,7 +15,8 @@ use dsn_core::folder::EntryPath;
 
 pub use self::{
     disk::{DiskTree, Special},
-    output::{DiskTreeOutput, MemoryTreeOutput, SmallFile, TreeOutput},
+    fingerprint::fingerprint,
+    output::{DiskTreeOutput, MemoryTreeOutput, SmallFile, TreeOutput, exchange},
 };
 use crate::input::{FileInput, Input, InputError, MemoryInput};
 

@@ -9,6 +9,7 @@ use crate::{
     departure::{Departure, VerifiedDeparture},
     limits::ANNOUNCEMENT_MAX_BYTES,
     membership::revocations::Revocations,
+    name::{NameRecord, VerifiedName},
     signed::Signed,
     wire::{WireError, decode_bounded},
 };
@@ -20,6 +21,8 @@ pub enum Announcement {
     Revocations(Revocations),
     /// A farmer leaves, or stays after all.
     Departure(Departure),
+    /// What a name stands for from now on.
+    Name(NameRecord),
 }
 
 /// An announcement for the one who serves requests: signed by whom it is about, and recent.
@@ -27,6 +30,8 @@ pub enum Announcement {
 pub enum News {
     /// A farmer leaves, or stays after all.
     Departure(VerifiedDeparture),
+    /// What a name stands for from now on.
+    Name(VerifiedName),
 }
 
 impl Announcement {
@@ -35,6 +40,7 @@ impl Announcement {
         let kind = match self {
             Self::Revocations(list) => Kind::Revocations(list.to_proto()),
             Self::Departure(departure) => Kind::Departure(departure.to_proto()),
+            Self::Name(record) => Kind::Name(record.to_proto()),
         };
         proto::Announcement { kind: Some(kind) }.encode_to_vec()
     }
@@ -49,6 +55,7 @@ impl Announcement {
         let announcement = match kind {
             Kind::Revocations(signed) => Self::Revocations(Signed::from_proto(signed)?),
             Kind::Departure(signed) => Self::Departure(Signed::from_proto(signed)?),
+            Kind::Name(signed) => Self::Name(Signed::from_proto(signed)?),
         };
         if announcement.encode() == *bytes { Ok(Some(announcement)) } else { Err(WireError::NotCanonical) }
     }
@@ -59,7 +66,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{departure::DepartureBody, identity::Identity, testing};
+    use crate::{
+        cid::Cid,
+        departure::DepartureBody,
+        hash::{ChunkId, Hash},
+        identity::Identity,
+        name::{Name, NameBody},
+        testing,
+    };
 
     fn departure() -> Announcement {
         let alice = Identity::from_seed([1; 32]);
@@ -68,10 +82,19 @@ mod tests {
         Announcement::Departure(body.sign(&alice).into_signed())
     }
 
+    fn name(sequence: u64, root: [u8; 32]) -> Announcement {
+        let (key, network, issued) = (Identity::from_seed([2; 32]), testing::network(), testing::NOW);
+        let (name, root) = (Name::of(&key), Cid(ChunkId(Hash(root))));
+        let body = NameBody { network, name, sequence, root, issued, until: issued + 1 };
+        Announcement::Name(body.sign(&key).into_signed())
+    }
+
     #[test]
     fn an_announcement_is_read_as_it_was_written() {
-        let bytes = Bytes::from(departure().encode());
-        assert_eq!(Announcement::decode(&bytes), Ok(Some(departure())));
+        for announcement in [departure(), name(1, [7; 32])] {
+            let bytes = Bytes::from(announcement.encode());
+            assert_eq!(Announcement::decode(&bytes), Ok(Some(announcement)));
+        }
     }
 
     #[test]
@@ -90,6 +113,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_record_of_a_name_is_read_as_it_was_written_and_no_other_bytes_are_it(
+            sequence in 1..=u64::MAX,
+            root in any::<[u8; 32]>(),
+            (at, flip) in (any::<prop::sample::Index>(), 1..=u8::MAX),
+        ) {
+            let announcement = name(sequence, root);
+            let bytes = announcement.encode();
+            prop_assert_eq!(Announcement::decode(&bytes.clone().into()), Ok(Some(announcement.clone())));
+            let mut other = bytes.clone();
+            other[at.index(bytes.len())] ^= flip;
+            let is_counted = match Announcement::decode(&other.into()) {
+                Ok(Some(Announcement::Name(record))) => record.verify(&testing::network(), testing::NOW).is_ok(),
+                _ => false,
+            };
+            prop_assert!(!is_counted, "a byte is another, and it still counts");
+        }
+
         #[test]
         fn any_bytes_are_an_announcement_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(Some(announcement)) = Announcement::decode(&bytes.clone().into()) {

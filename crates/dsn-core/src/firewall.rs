@@ -114,6 +114,7 @@ impl Kind {
             Request::Fetch(_) | Request::Slices(_) => Self::PieceGet,
             Request::Offer(_) | Request::Store(_) | Request::Commit(_) => Self::PiecePut,
             Request::Locate(_) | Request::Publish(_) | Request::Compare(_) => Self::Locator,
+            Request::Names(_) | Request::PublishNames(_) => Self::Locator,
             Request::Audit(_) | Request::Holds(_) => Self::Audit,
             Request::Leases(_) | Request::Renew(_) => Self::Lease,
             Request::Intend(_) => Self::Repair,

@@ -42,6 +42,8 @@ pub enum Domain {
     Revocations,
     /// A farmer's word that it leaves, or stays after all.
     Departure,
+    /// What a name stands for.
+    Name,
 }
 
 impl Domain {
@@ -56,6 +58,7 @@ impl Domain {
             Self::Delegation => b"dsn delegation v1\0",
             Self::Revocations => b"dsn revocations v1\0",
             Self::Departure => b"dsn departure v1\0",
+            Self::Name => b"dsn name v1\0",
         }
     }
 

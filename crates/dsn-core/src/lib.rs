@@ -26,6 +26,7 @@ pub mod liveness;
 pub mod locator;
 pub mod manifest;
 pub mod membership;
+pub mod name;
 pub mod network_name;
 pub mod node_id;
 pub mod piece;

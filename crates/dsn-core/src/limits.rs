@@ -134,6 +134,21 @@ pub const LEASES_MAX_PER_CHUNK: usize = 16;
 /// Leases in one request.
 pub const LEASES_MAX_PER_REQUEST: usize = 64;
 
+/// Seconds from the signing of a name's record to its end, at most. Long enough that a name outlives a holiday of its
+/// owner, and no longer than needed: for as long, records that have ended are kept.
+pub const NAME_TTL_MAX_SECS: u64 = 90 * 24 * 3600;
+
+/// Seconds for which a name's record is kept after its end. Whoever signed an older one signed it before, so that one has
+/// ended by then too and cannot come back.
+pub const NAME_KEPT_SECS: u64 = NAME_TTL_MAX_SECS;
+
+/// Records of one name that are kept: two show that its writers disagree, and more would show no more.
+pub const NAME_RECORDS_MAX: usize = 2;
+
+/// Names in one request.
+pub const NAMES_MAX_PER_REQUEST: usize = 64;
+const _: () = assert!(NAMES_MAX_PER_REQUEST * NAME_RECORDS_MAX * (SIGNED_BODY_MAX_BYTES + 128) <= HEADER_MAX_BYTES);
+
 /// Other runs of its node that a greeting names: a farmer that starts again every second is never its own twin, so the
 /// latest few suffice.
 pub const GREETING_MAX_HEARD: usize = 8;
@@ -208,6 +223,10 @@ pub const REVOCATIONS_MAX: usize = 1024;
 
 /// Bytes of a list of revocations: all its members and a few fields.
 pub const REVOCATIONS_MAX_BYTES: usize = REVOCATIONS_MAX * 32 + SIGNED_BODY_MAX_BYTES;
+
+/// Seconds after it was signed for which a record of a name is news to everybody; who asks the custodians learns of it at
+/// any time. As long as clocks may differ.
+pub const NAME_NEWS_SECS: u64 = CLOCK_SKEW_SECS;
 
 /// Bytes of an announcement: the largest is a full list of revocations.
 pub const ANNOUNCEMENT_MAX_BYTES: usize = REVOCATIONS_MAX_BYTES + SIGNED_BODY_MAX_BYTES;

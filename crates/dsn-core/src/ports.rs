@@ -4,6 +4,7 @@
 mod compute;
 mod environment;
 mod guard;
+mod name_store;
 mod network;
 mod piece_store;
 mod upkeep;
@@ -11,6 +12,7 @@ mod upkeep;
 pub use compute::{Compute, ComputeJob, InlineCompute, compute};
 pub use environment::Environment;
 pub use guard::{Guard, Open};
+pub use name_store::NameStore;
 pub use network::{
     Handler, KnownNode, Network, NetworkError, NoService, PeerEvidence, REGISTERED_MAX, Snapshot, newest_words,
     registered_with,

@@ -21,6 +21,7 @@ use crate::{
     index_set::IndexSet,
     lease::Lease,
     locator::{Locator, LocatorMark},
+    name::{Name, NameRecord, NameRecords},
     node_id::NodeId,
     ports::StoreMark,
     receipt::Receipt,
@@ -91,6 +92,11 @@ pub enum Request {
     Register(FarmerRecord),
     /// Where are nodes that no look-up finds? Answered by [`Response::Records`].
     Records(RecordQuery),
+    /// Records of these names (at most [`crate::limits::NAMES_MAX_PER_REQUEST`]). Answered by [`Response::Names`].
+    Names(Vec<Name>),
+    /// Keep these records of names (at most [`crate::limits::NAMES_MAX_PER_REQUEST`]). Answered by
+    /// [`Response::NamesPublished`].
+    PublishNames(Vec<NameRecord>),
     /// This is who I am and which versions I speak. Answered by [`Response::Hello`], by the network adapter itself.
     Hello(Hello),
 }
@@ -237,6 +243,10 @@ pub enum Response {
     },
     /// To [`Request::Records`]: those registered here, at most [`crate::limits::RECORDS_MAX_PER_ANSWER`].
     Records(Vec<FarmerRecord>),
+    /// To [`Request::Names`]: what is kept of each, in order.
+    Names(Vec<Option<NameRecords>>),
+    /// To [`Request::PublishNames`]: whether each is durable now, in order; not when the node knows better.
+    NamesPublished(Vec<bool>),
     /// To [`Request::Hello`].
     Hello(HelloAck),
 }
@@ -346,6 +356,8 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Greet(_) => "greet",
         Request::Register(_) => "register",
         Request::Records(_) => "records",
+        Request::Names(_) => "names",
+        Request::PublishNames(_) => "publish names",
         Request::Hello(_) => "hello",
     }
 }

@@ -14,7 +14,7 @@ use dsn_core::{
     membership::Allowance,
     network_name::NetworkName,
     node_id::NodeId,
-    ports::{Compute, Environment, Handler, PieceStore, Upkeep},
+    ports::{Compute, Environment, Handler, NameStore, PieceStore, Upkeep},
     record::{FarmerRecord, RecordBody, Role},
     rpc::{FarmerInfo, Refusal, Request, Response, StoreHeader},
     twins::Twin,
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::{
     custodian::Custodian,
+    names::NameKeeper,
     options::{Disk, FarmerOptions},
     state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Owners, Presences, Queue, Registry},
 };
@@ -51,6 +52,7 @@ pub struct Farmer {
     pub(crate) grants: Mutex<Grants>,
     pub(crate) owners: Mutex<Owners>,
     pub(crate) custodian: Custodian,
+    pub(crate) name_keeper: NameKeeper,
     pub(crate) counters: Counters,
     pub(crate) liveness: Arc<Presences>,
     pub(crate) intents: Mutex<Intents>,
@@ -77,12 +79,18 @@ impl Farmer {
             options.max_locators,
             Arc::clone(&liveness),
         );
+        let name_keeper = NameKeeper::start(
+            Arc::clone(&parts.store) as Arc<dyn NameStore>,
+            Arc::clone(&parts.environment),
+            parts.network_name.clone(),
+        );
         let record_seq = AtomicU64::new(parts.environment.unix_secs());
         let addresses = Mutex::new(options.addresses.clone());
         Self {
             grants: Mutex::default(),
             owners: Mutex::new(Owners::new(options.owner_quota_bytes)),
             custodian,
+            name_keeper,
             counters: Counters::default(),
             liveness,
             intents: Mutex::default(),
@@ -114,6 +122,7 @@ impl Farmer {
     /// Stops its tasks. Requests that come later are refused; what was acknowledged is durable.
     pub fn stop(&self) {
         self.custodian.stop();
+        self.name_keeper.stop();
     }
 
     /// Takes back the leaves to send pieces of nodes that are no longer let in: their bodies are not read any more.
@@ -187,6 +196,8 @@ impl Farmer {
             Request::Register(_) if allowance.is_some() => Err(Refusal::Denied), // it lends nothing
             Request::Register(record) => self.registered(from, record),
             Request::Records(query) => Ok(self.records(&query)),
+            Request::Names(names) => self.names(&names).await,
+            Request::PublishNames(records) => Ok(self.publish_names(from, records).await),
             Request::Hello(_) => Err(Refusal::NotServed), // the network answers it
         };
         answer.unwrap_or_else(Response::Refused)

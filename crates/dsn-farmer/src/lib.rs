@@ -10,6 +10,7 @@ mod drainer;
 mod farmer;
 mod herald;
 mod leases;
+mod names;
 mod options;
 mod pages;
 mod patrol;

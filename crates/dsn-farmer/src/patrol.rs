@@ -4,6 +4,7 @@
 
 mod audits;
 mod handover;
+mod names;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -159,6 +160,7 @@ impl Patrol {
             }
             self.hand_over(&mut handover).await;
         }
+        self.hand_over_names(&round.places, &mut handover).await?;
         self.reissue(&round.places, &mut handover).await?;
         self.seen = handover.served(&round.snapshot);
         self.take_inventory(&round).await;

@@ -6,6 +6,8 @@ mod drain;
 mod grants;
 mod greetings;
 mod intents;
+mod name_index;
+mod newcomers;
 mod owners;
 mod presences;
 mod queue;
@@ -18,6 +20,8 @@ pub(crate) use {
     grants::{Carried, GRANTS_MAX, Grant, Grants},
     greetings::{GREETERS_MAX, Greetings},
     intents::{INTENTS_MAX, Intents},
+    name_index::{NAMES_MAX, NameIndex},
+    newcomers::{BRINGERS_MAX, Newcomers},
     owners::{OWNERS_MAX, Owners},
     presences::Presences,
     queue::{Pending, QUEUE_MAX, Queue},

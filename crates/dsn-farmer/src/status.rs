@@ -6,7 +6,10 @@ use dsn_core::{liveness::PEERS_MAX, node_id::NodeId};
 
 use crate::{
     farmer::Farmer,
-    state::{DAMAGED_MAX, GRANTS_MAX, GREETERS_MAX, INTENTS_MAX, OWNERS_MAX, QUEUE_MAX, REGISTERED_MAX},
+    state::{
+        BRINGERS_MAX, DAMAGED_MAX, GRANTS_MAX, GREETERS_MAX, INTENTS_MAX, NAMES_MAX, OWNERS_MAX, QUEUE_MAX,
+        REGISTERED_MAX,
+    },
 };
 
 /// A farmer's state now.
@@ -57,13 +60,15 @@ pub struct Occupancy {
 
 impl Farmer {
     /// Everything in memory that others fill: none is ever beyond its bound.
-    pub fn occupancies(&self) -> [Occupancy; 8] {
+    pub fn occupancies(&self) -> [Occupancy; 10] {
         let of = |what, used, most| Occupancy { what, used, most };
         [
             of("leaves to send", self.grants.lock().expect("no panic while locked").len(), GRANTS_MAX),
             of("intents", self.intents.lock().expect("no panic while locked").len(), INTENTS_MAX),
             of("greetings", self.greetings.lock().expect("no panic while locked").len(), GREETERS_MAX),
             of("registered records", self.registry.lock().expect("no panic while locked").len(), REGISTERED_MAX),
+            of("nodes that brought names", self.name_keeper.bringers(), BRINGERS_MAX),
+            of("names", self.name_keeper.len(), NAMES_MAX),
             of("owners", self.owners.lock().expect("no panic while locked").len(), OWNERS_MAX),
             of("chunks to repair", self.repairs.len(), QUEUE_MAX),
             of("damaged pieces", self.damaged.len(), DAMAGED_MAX),

@@ -43,7 +43,8 @@ impl Farmer {
         self.recall().await;
         let hidden = self.hidden.subscribe();
         let registrar = Registrar { farmer: Arc::clone(&self), network: Arc::clone(&network), hidden };
-        let herald = Herald { farmer: Arc::clone(&self), network: Arc::clone(&network), drain: self.drain.subscribe() };
+        let (drain, names) = (self.drain.subscribe(), self.name_keeper.fresh());
+        let herald = Herald { farmer: Arc::clone(&self), network: Arc::clone(&network), drain, names };
         let patrol = Patrol::new(Arc::clone(&self), network);
         let drainer = Drainer { farmer: Arc::clone(&self), client: Arc::clone(&client), state: self.drain.subscribe() };
         let scrubber = Scrubber { farmer: Arc::clone(&self), client: Arc::clone(&client) };

@@ -290,6 +290,8 @@ enum Expected {
     Greeted,
     Registered,
     Records,
+    Names,
+    NamesPublished,
     Hello,
 }
 
@@ -313,6 +315,8 @@ impl Expected {
             Request::Greet(_) => Self::Greeted,
             Request::Register(_) => Self::Registered,
             Request::Records(_) => Self::Records,
+            Request::Names(_) => Self::Names,
+            Request::PublishNames(_) => Self::NamesPublished,
             Request::Hello(_) => Self::Hello,
         }
     }
@@ -341,6 +345,8 @@ impl Expected {
             Response::Greeted(_) => matches!(self, Self::Greeted),
             Response::Registered { .. } => matches!(self, Self::Registered),
             Response::Records(_) => matches!(self, Self::Records),
+            Response::Names(_) => matches!(self, Self::Names),
+            Response::NamesPublished(_) => matches!(self, Self::NamesPublished),
             Response::Hello(_) => matches!(self, Self::Hello),
         }
     }

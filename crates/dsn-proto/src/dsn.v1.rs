@@ -311,7 +311,39 @@ pub struct DepartureBody {
     #[prost(uint64, tag = "5")]
     pub said: u64,
 }
-/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody, a GreetingBody or a DepartureBody.
+/// What a name stands for, by whoever has its key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NameBody {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(string, tag = "2")]
+    pub network: ::prost::alloc::string::String,
+    /// an Ed25519 public key, 32 bytes, whose signature this has
+    #[prost(bytes = "bytes", tag = "3")]
+    pub name: ::prost::bytes::Bytes,
+    /// from 1; the highest counts
+    #[prost(uint64, tag = "4")]
+    pub sequence: u64,
+    /// the root chunk's id
+    #[prost(bytes = "bytes", tag = "5")]
+    pub root: ::prost::bytes::Bytes,
+    /// Unix seconds
+    #[prost(uint64, tag = "6")]
+    pub issued: u64,
+    /// Unix seconds, after `issued`
+    #[prost(uint64, tag = "7")]
+    pub until: u64,
+}
+/// The newest records of one name, in the order of their roots: more than one when several writers gave the same number
+/// to different roots.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NameRecords {
+    /// of a NameBody
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Signed>,
+}
+/// `body` is the canonical encoding of a ReceiptBody, a RecordBody, a LeaseBody, a GreetingBody, a DepartureBody or a
+/// NameBody.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Signed {
     #[prost(bytes = "bytes", tag = "1")]
@@ -330,7 +362,7 @@ pub struct Locator {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Announcement {
-    #[prost(oneof = "announcement::Kind", tags = "1, 2")]
+    #[prost(oneof = "announcement::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<announcement::Kind>,
 }
 /// Nested message and enum types in `Announcement`.
@@ -343,13 +375,16 @@ pub mod announcement {
         /// by the farmer that leaves
         #[prost(message, tag = "2")]
         Departure(super::Signed),
+        /// a new version, by the name's key
+        #[prost(message, tag = "3")]
+        Name(super::Signed),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
     #[prost(
         oneof = "request::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub kind: ::core::option::Option<request::Kind>,
 }
@@ -393,13 +428,17 @@ pub mod request {
         Hello(super::Hello),
         #[prost(message, tag = "18")]
         Slices(super::SlicesRequest),
+        #[prost(message, tag = "19")]
+        Names(super::Names),
+        #[prost(message, tag = "20")]
+        PublishNames(super::PublishNamesRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Response {
     #[prost(
         oneof = "response::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: ::core::option::Option<response::Kind>,
 }
@@ -445,6 +484,10 @@ pub mod response {
         Hello(super::HelloResponse),
         #[prost(message, tag = "19")]
         Slices(super::SlicesResponse),
+        #[prost(message, tag = "20")]
+        Names(super::NamesResponse),
+        #[prost(message, tag = "21")]
+        PublishNames(super::PublishResponse),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -459,6 +502,18 @@ pub struct ChunkIds {
 pub struct PublishRequest {
     #[prost(message, repeated, tag = "1")]
     pub locators: ::prost::alloc::vec::Vec<Locator>,
+}
+/// Names one after the other, 32 bytes each.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Names {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub names: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PublishNamesRequest {
+    /// of a NameBody
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Signed>,
 }
 /// An owner's leave for a node to put on its behalf: the signature covers the put's id and the node that sends this.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -599,6 +654,12 @@ pub struct LocateEntry {
 pub struct PublishResponse {
     #[prost(bool, repeated, tag = "1")]
     pub kept: ::prost::alloc::vec::Vec<bool>,
+}
+/// One entry a name asked for, in order; without records when none is kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NamesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<NameRecords>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OfferResponse {

@@ -16,10 +16,11 @@ use dsn_core::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
     locator::Locator,
+    name::{Name, NameRecords},
     node_id::NodeId,
     ports::{
-        BoundChunks, ChunkHoldings, CollectStep, Collected, PieceStore, PutBatch, Space, StoreError, StoreMark,
-        StoredChunk, Upkeep,
+        BoundChunks, ChunkHoldings, CollectStep, Collected, NameStore, PieceStore, PutBatch, Space, StoreError,
+        StoreMark, StoredChunk, Upkeep,
     },
     rpc::PutId,
 };
@@ -139,6 +140,27 @@ impl PieceStore for SyncedDisk {
 
     fn space(&self) -> Space {
         self.memory.space()
+    }
+}
+
+#[async_trait]
+impl NameStore for SyncedDisk {
+    async fn put_names(&self, records: Vec<NameRecords>) -> Result<(), StoreError> {
+        self.sync().await?;
+        self.memory.put_names(records).await
+    }
+
+    async fn names(&self, names: &[Name]) -> Result<Vec<Option<NameRecords>>, StoreError> {
+        self.memory.names(names).await
+    }
+
+    async fn names_after(&self, after: Option<Name>, max: usize) -> Result<Vec<NameRecords>, StoreError> {
+        self.memory.names_after(after, max).await
+    }
+
+    async fn drop_names(&self, names: Vec<Name>) -> Result<(), StoreError> {
+        self.sync().await?;
+        self.memory.drop_names(names).await
     }
 }
 

@@ -21,6 +21,10 @@ pub enum Lie {
     Space,
     /// Answers with the first locator of a chunk it ever saw.
     StaleLocators,
+    /// Answers with the first records of a name that anybody ever told.
+    StaleNames,
+    /// Answers with a newer record of a name, which it has signed itself.
+    ForgesNames,
     /// Is of a version that knows no request for slices: it closes the stream.
     NoSlices,
 }

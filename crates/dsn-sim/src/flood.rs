@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use dsn_core::{
+    cid::Cid,
     descriptor::{Code, Descriptor},
     greeting::{GreetingBody, RunId},
     hash::{ChunkId, Hash},
     identity::Identity,
     index_set::IndexSet,
     limits::{IDS_MAX_PER_REQUEST, OFFER_MAX_CHUNKS},
+    name::{Name, NameBody, NameRecord},
     node_id::NodeId,
     ports::Network,
     record::{RecordBody, Role},
@@ -19,7 +21,7 @@ use dsn_core::{
 
 use crate::{net::SimPort, world::World};
 
-/// Strangers that greet and register: more than a farmer keeps.
+/// Strangers that greet, register and bring a name each: more than a farmer keeps.
 const CROWD: u64 = 4200;
 
 /// Chunks that one stranger wants to repair: more than a farmer remembers.
@@ -46,6 +48,7 @@ pub(crate) async fn flood(world: &World, victim: NodeId) {
         let _whatever = port.request(victim, Request::Register(record.sign(&stranger))).await;
         let run = RunId([1; 16]);
         let greeting = GreetingBody { network, node, run, started: 1, addresses, heard: Vec::new() };
+        let _whatever = port.request(victim, Request::PublishNames(vec![name(world, &stranger)])).await;
         let greeting = greeting.sign(&stranger).as_signed().clone();
         let _whatever = port.request(victim, Request::Greet(greeting)).await;
     }
@@ -71,6 +74,12 @@ fn stranger(world: &World, number: u64) -> (Identity, Arc<SimPort>) {
     let identity = Identity::from_seed(seed);
     let port = world.join_as(&identity);
     (identity, port)
+}
+
+/// A record of a name that it throws away. It has ended: that it was brought counts all the same.
+fn name(world: &World, key: &Identity) -> NameRecord {
+    let (network, name, root) = (world.name().clone(), Name::of(key), Cid(small(0).id()));
+    NameBody { network, name, sequence: 1, root, issued: 1, until: 2 }.sign(key).into_signed()
 }
 
 /// A chunk of its own that takes next to no room.

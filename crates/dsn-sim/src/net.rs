@@ -1,6 +1,8 @@
 //! The network port on virtual time. Every message passes through the real framing, so what the wire format cannot carry
 //! fails here too. Delays, losses and lies come from one generator, in the order in which messages are sent.
 
+mod names;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -15,6 +17,7 @@ use dsn_core::{
     index_set::IndexSet,
     limits::{CUSTODIANS, SNAPSHOT_VALID_SECS},
     locator::Locator,
+    name::{Name, NameRecords},
     node_id::{NodeId, Position},
     ports::{Handler, KnownNode, Network, NetworkError, PeerEvidence, Snapshot},
     rpc::{
@@ -76,6 +79,7 @@ struct Inner {
     faults: FaultCounts,
     seen_locators: BTreeSet<Vec<u8>>,
     first_locators: BTreeMap<ChunkId, Locator>,
+    first_names: BTreeMap<Name, NameRecords>,
 }
 
 /// All nodes and the links between them.
@@ -107,6 +111,7 @@ impl SimNet {
             faults: FaultCounts::default(),
             seen_locators: BTreeSet::new(),
             first_locators: BTreeMap::new(),
+            first_names: BTreeMap::new(),
         };
         Arc::new(Self { inner: Mutex::new(inner) })
     }
@@ -272,6 +277,7 @@ impl SimNet {
                 inner.faults.count(Fault::Lied(Lie::Space));
                 Response::Offered(answers.iter().map(|_| OfferAnswer::Full).collect())
             }
+            (lie, Response::Names(found)) => Response::Names(inner.twist_names(lie, found)),
             (Some(Lie::StaleLocators), Response::Located(entries)) if entries.iter().any(Option::is_some) => {
                 inner.faults.count(Fault::Lied(Lie::StaleLocators));
                 let first = &inner.first_locators;

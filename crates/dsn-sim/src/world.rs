@@ -337,6 +337,11 @@ impl World {
         self.break_writes(id, Operation::PutLocators);
     }
 
+    /// Every write and read of names fails from the farmer's next start on.
+    pub fn break_names(&mut self, id: NodeId) {
+        self.break_writes(id, Operation::Names);
+    }
+
     /// The farmer's disk takes everything again.
     pub fn mend(&mut self, id: NodeId) {
         if !self.is_up(id) {

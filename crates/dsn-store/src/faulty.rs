@@ -19,10 +19,11 @@ use dsn_core::{
     index_set::IndexSet,
     lease::{Lease, VerifiedLease},
     locator::Locator,
+    name::{Name, NameRecords},
     node_id::NodeId,
     ports::{
-        BoundChunks, ChunkHoldings, CollectStep, Collected, PieceStore, PutBatch, Space, StoreError, StoreMark,
-        StoredChunk, Upkeep,
+        BoundChunks, ChunkHoldings, CollectStep, Collected, NameStore, PieceStore, PutBatch, Space, StoreError,
+        StoreMark, StoredChunk, Upkeep,
     },
     rpc::PutId,
 };
@@ -42,7 +43,9 @@ pub enum Operation {
     Locators,
     /// [`PieceStore::bind`].
     Bind,
-    /// [`Upkeep::chunks_after`] and [`Upkeep::locators_after`].
+    /// [`NameStore::put_names`], [`NameStore::names`] and [`NameStore::drop_names`].
+    Names,
+    /// [`Upkeep::chunks_after`], [`Upkeep::locators_after`] and [`NameStore::names_after`].
     Walk,
     /// [`Upkeep::leases`], [`Upkeep::renew`] and [`Upkeep::owned_bytes`].
     Leases,
@@ -91,7 +94,7 @@ struct State {
     hidden: BTreeMap<ChunkId, BTreeMap<u8, u64>>,
 }
 
-impl<S: PieceStore> FaultyStore<S> {
+impl<S> FaultyStore<S> {
     /// Wraps a store; `plan` is asked once for each call.
     pub fn new(inner: S, plan: impl FnMut(Operation) -> Option<Fault> + Send + 'static) -> Self {
         let state = State { plan: Box::new(plan), counts: FaultCounts::default(), hidden: BTreeMap::new() };
@@ -124,7 +127,9 @@ impl<S: PieceStore> FaultyStore<S> {
             }
         }
     }
+}
 
+impl<S: PieceStore> FaultyStore<S> {
     /// Reads a piece that the plan wants damaged.
     async fn damaged_piece(&self, chunk: ChunkId, index: u8) -> Result<Option<Bytes>, StoreError> {
         let Some(bytes) = self.inner.piece(chunk, index).await? else { return Ok(None) };
@@ -187,6 +192,29 @@ impl<S: PieceStore> PieceStore for FaultyStore<S> {
         // Saturating, since a test may wipe the store within while pieces are hidden.
         let used_bytes = all.used_bytes.saturating_sub(hidden().sum());
         Space { used_bytes, pieces: all.pieces.saturating_sub(pieces), ..all }
+    }
+}
+
+#[async_trait]
+impl<S: NameStore> NameStore for FaultyStore<S> {
+    async fn put_names(&self, records: Vec<NameRecords>) -> Result<(), StoreError> {
+        self.ask(Operation::Names)?;
+        self.inner.put_names(records).await
+    }
+
+    async fn names(&self, names: &[Name]) -> Result<Vec<Option<NameRecords>>, StoreError> {
+        self.ask(Operation::Names)?;
+        self.inner.names(names).await
+    }
+
+    async fn names_after(&self, after: Option<Name>, max: usize) -> Result<Vec<NameRecords>, StoreError> {
+        self.ask(Operation::Walk)?;
+        self.inner.names_after(after, max).await
+    }
+
+    async fn drop_names(&self, names: Vec<Name>) -> Result<(), StoreError> {
+        self.ask(Operation::Names)?;
+        self.inner.drop_names(names).await
     }
 }
 
@@ -291,6 +319,7 @@ impl Operation {
             Self::PutLocators => "put locators",
             Self::Locators => "read locators",
             Self::Bind => "bind leases",
+            Self::Names => "read or keep names",
             Self::Walk => "go through the store",
             Self::Leases => "read or renew leases",
             Self::Collect => "delete",

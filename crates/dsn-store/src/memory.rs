@@ -22,10 +22,11 @@ use dsn_core::{
     index_set::IndexSet,
     lease::{Lease, VerifiedLease},
     locator::Locator,
+    name::{Name, NameRecords},
     node_id::NodeId,
     ports::{
-        BoundChunks, ChunkHoldings, CollectStep, Collected, NewPiece, PieceStore, PutBatch, Space, StoreError,
-        StoreMark, StoredChunk, Upkeep,
+        BoundChunks, ChunkHoldings, CollectStep, Collected, NameStore, NewPiece, PieceStore, PutBatch, Space,
+        StoreError, StoreMark, StoredChunk, Upkeep,
     },
     redundancy::Class,
     rpc::PutId,
@@ -44,6 +45,7 @@ pub struct MemoryStore {
 struct State {
     chunks: BTreeMap<ChunkId, Held>,
     locators: BTreeMap<ChunkId, Locator>,
+    names: BTreeMap<Name, NameRecords>,
     leases: Leases,
     space: Space,
     seq: u64,
@@ -175,6 +177,31 @@ impl PieceStore for MemoryStore {
 
     fn space(&self) -> Space {
         self.state().space
+    }
+}
+
+#[async_trait]
+impl NameStore for MemoryStore {
+    async fn put_names(&self, records: Vec<NameRecords>) -> Result<(), StoreError> {
+        self.state().names.extend(records.into_iter().map(|records| (records.name(), records)));
+        Ok(())
+    }
+
+    async fn names(&self, names: &[Name]) -> Result<Vec<Option<NameRecords>>, StoreError> {
+        let state = self.state();
+        Ok(names.iter().map(|name| state.names.get(name).cloned()).collect())
+    }
+
+    async fn names_after(&self, after: Option<Name>, max: usize) -> Result<Vec<NameRecords>, StoreError> {
+        let state = self.state();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(state.names.range((start, Bound::Unbounded)).take(max).map(|(_, records)| records.clone()).collect())
+    }
+
+    async fn drop_names(&self, names: Vec<Name>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.names.retain(|name, _| !names.contains(name));
+        Ok(())
     }
 }
 

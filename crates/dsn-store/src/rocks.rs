@@ -13,6 +13,7 @@ mod doubt;
 mod group;
 mod layout;
 mod leftover;
+mod names;
 mod open;
 mod reclaim;
 mod recovery;

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use dsn_core::folder::EntryPath;
 
-use super::MemoryEntry;
+use super::{MemoryEntry, seed::SeededOutput};
 use crate::output::{FileOutput, MemoryOutput, Output, OutputError, Overwrite, PART_SUFFIX};
 
 /// A folder to get into. Entries come in the order of the folder, so each finds the folder that it is in.
@@ -64,6 +64,8 @@ pub struct DiskTreeOutput {
     holder: PathBuf,
     part: PathBuf,
     overwrite: Overwrite,
+    /// A folder that may have some of it.
+    seed: Option<PathBuf>,
 }
 
 impl DiskTreeOutput {
@@ -76,9 +78,14 @@ impl DiskTreeOutput {
         let mut holder = target.as_os_str().to_owned();
         holder.push(PART_SUFFIX);
         let holder = PathBuf::from(holder);
-        let output = Self { target: target.into(), part: holder.join(what), holder, overwrite };
+        let output = Self { target: target.into(), part: holder.join(what), holder, overwrite, seed: None };
         output.check_free()?;
         Ok(output)
+    }
+
+    /// Takes from this folder what it has already at the same paths. It is only read, and may be the one that is replaced.
+    pub fn seeded(self, seed: &Path) -> Self {
+        Self { seed: Some(seed.into()), ..self }
     }
 
     /// Where everything is until it is complete.
@@ -93,6 +100,10 @@ impl DiskTreeOutput {
 
     fn on_disk(&self, path: &EntryPath) -> PathBuf {
         self.part.join(OsStr::from_bytes(path.as_bytes()))
+    }
+
+    fn in_seed(&self, path: &EntryPath) -> Option<PathBuf> {
+        self.seed.as_ref().map(|seed| seed.join(OsStr::from_bytes(path.as_bytes())))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -140,6 +151,34 @@ fn is_file_of(executable: bool) -> impl Fn(&fs::Metadata) -> bool {
     move |meta| meta.is_file() && (meta.permissions().mode() & 0o100 != 0) == executable
 }
 
+/// The bytes of small files, of which one that is missing is copied from the second place; none when one is in neither.
+fn existing(files: &[(PathBuf, Option<PathBuf>, SmallFile)]) -> Result<Option<Bytes>, OutputError> {
+    let is_at = |path: &Path, file: &SmallFile| {
+        let fits = |meta: fs::Metadata| is_file_of(file.executable)(&meta) && meta.len() == u64::from(file.len);
+        path.symlink_metadata().is_ok_and(fits)
+    };
+    let is_somewhere = |(path, seed, file): &(PathBuf, Option<PathBuf>, SmallFile)| {
+        is_at(path, file) || seed.as_ref().is_some_and(|seed| is_at(seed, file))
+    };
+    if !files.iter().all(is_somewhere) {
+        return Ok(None);
+    }
+    let mut all = BytesMut::new();
+    for (path, seed, file) in files {
+        let seed = seed.as_ref().filter(|_| !is_at(path, file));
+        let from = seed.unwrap_or(path);
+        let bytes = fs::read(from).map_err(|source| failed(from, source))?;
+        if bytes.len() as u64 != u64::from(file.len) {
+            return Ok(None); // changed this instant
+        }
+        if seed.is_some() {
+            make_file(path, file.executable)?.write_all(&bytes).map_err(|source| failed(path, source))?;
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok(Some(all.freeze()))
+}
+
 #[async_trait]
 impl TreeOutput for DiskTreeOutput {
     async fn begin(&mut self) -> Result<(), OutputError> {
@@ -177,27 +216,21 @@ impl TreeOutput for DiskTreeOutput {
     }
 
     async fn existing(&self, files: Vec<SmallFile>) -> Result<Option<Bytes>, OutputError> {
-        let files: Vec<_> = files.into_iter().map(|file| (self.on_disk(&file.path), file)).collect();
-        let read = move || {
-            let mut all = BytesMut::new();
-            for (path, file) in files {
-                let fits = |meta: fs::Metadata| is_file_of(file.executable)(&meta) && meta.len() == u64::from(file.len);
-                if !path.symlink_metadata().is_ok_and(fits) {
-                    return Ok(None);
-                }
-                all.extend_from_slice(&fs::read(&path).map_err(|source| failed(&path, source))?);
-            }
-            Ok(Some(all.freeze()))
-        };
-        self.blocking(read).await
+        let of = |file: SmallFile| (self.on_disk(&file.path), self.in_seed(&file.path), file);
+        let files: Vec<_> = files.into_iter().map(of).collect();
+        self.blocking(move || existing(&files)).await
     }
 
     fn large(&self, path: &EntryPath, executable: bool) -> Result<Box<dyn Output>, OutputError> {
-        let path = self.on_disk(path);
+        let (path, seed) = (self.on_disk(path), self.in_seed(path));
         if !clear(&path, is_file_of(executable))? {
             make_file(&path, executable)?;
         }
-        Ok(Box::new(FileOutput::in_place(&path)))
+        let file = FileOutput::in_place(&path);
+        match seed.filter(|seed| seed.symlink_metadata().is_ok_and(|meta| meta.is_file())) {
+            Some(seed) => Ok(Box::new(SeededOutput::new(file, seed))),
+            None => Ok(Box::new(file)),
+        }
     }
 
     async fn finish(&mut self) -> Result<(), OutputError> {
@@ -219,8 +252,16 @@ fn put_in_place(part: &Path, target: &Path) -> Result<(), OutputError> {
     if target.symlink_metadata().is_err() {
         return fs::rename(part, target).map_err(failed);
     }
+    exchange(part, target)
+}
+
+/// Lets two folders of one file system change places, at once: nobody ever sees neither.
+///
+/// # Errors
+/// When that cannot be done; then both are where they were.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), OutputError> {
     let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
-    rustix::fs::renameat_with(here, part, here, target, flags).map_err(|error| failed(error.into()))
+    rustix::fs::renameat_with(here, one, here, other, flags).map_err(|error| failed(other, error.into()))
 }
 
 /// A folder in memory, for tests and the simulator.

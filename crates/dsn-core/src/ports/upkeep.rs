@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{BoundChunks, PieceStore, StoreError, StoredChunk};
+use super::{BoundChunks, NameStore, PieceStore, StoreError, StoredChunk};
 use crate::{
     hash::ChunkId,
     lease::{Lease, VerifiedLease},
@@ -56,7 +56,7 @@ pub struct CollectStep {
 
 /// Keeps a store in order.
 #[async_trait]
-pub trait Upkeep: PieceStore {
+pub trait Upkeep: PieceStore + NameStore {
     /// In which life the store is.
     fn mark(&self) -> StoreMark;
 

@@ -15,6 +15,7 @@ use crate::{
     hello::HelloRefusal,
     lease::LeaseBody,
     limits::{BODIES_MAX_BYTES, GREETING_MAX_HEARD, HEADER_MAX_BYTES, RECORDS_MAX_PER_ANSWER},
+    name::{KnownName, NameBody},
     receipt::VerifiedReceipt,
     slice::GroupRange,
     testing,
@@ -139,6 +140,26 @@ fn record_query() -> impl Strategy<Value = RecordQuery> {
     ]
 }
 
+fn name() -> impl Strategy<Value = Name> {
+    any::<[u8; 32]>().prop_map(|key| Name(NodeId(key)))
+}
+
+fn name_record() -> impl Strategy<Value = NameRecord> {
+    name_records().prop_map(|records| records.records()[0].clone())
+}
+
+fn name_records() -> impl Strategy<Value = NameRecords> {
+    let roots = vec(testing::chunk_id(), 1..3);
+    (testing::farmer(), 1u64.., roots, 0u64..1 << 40).prop_map(|(key, sequence, roots, issued)| {
+        let mut known = KnownName::default();
+        for root in roots {
+            let (network, name, until) = (testing::network(), Name::of(&key), issued + 7);
+            known.merge(NameBody { network, name, sequence, root: Cid(root), issued, until }.sign(&key));
+        }
+        known.to_records().expect("at least one")
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let part = (token(), 0u8..48, body()).prop_map(|(token, index, bytes)| StorePart { token, index, bytes });
     let want = (testing::chunk_id(), testing::indices()).prop_map(|(chunk, indices)| Want { chunk, indices });
@@ -165,6 +186,8 @@ fn request() -> impl Strategy<Value = Request> {
         greeting().prop_map(Request::Greet),
         testing::record().prop_map(Request::Register),
         record_query().prop_map(Request::Records),
+        vec(name(), 1..=64).prop_map(Request::Names),
+        vec(name_record(), 1..5).prop_map(Request::PublishNames),
         testing::hello().prop_map(Request::Hello),
     ]
 }
@@ -227,6 +250,8 @@ fn response() -> impl Strategy<Value = Response> {
         vec(greeting(), 0..3).prop_map(Response::Greeted),
         any::<u32>().prop_map(|secs| Response::Registered { secs }),
         vec(testing::record(), 0..3).prop_map(Response::Records),
+        vec(proptest::option::of(name_records()), 0..4).prop_map(Response::Names),
+        vec(any::<bool>(), 0..=64).prop_map(Response::NamesPublished),
         ack().prop_map(Response::Hello),
     ]
 }

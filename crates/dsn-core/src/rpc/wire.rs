@@ -1,6 +1,7 @@
 //! Requests and responses between their domain types and protobuf. All validation of a control message is here,
-//! and in `wire/slices.rs` that of what asks for slices.
+//! and in `wire/slices.rs` and `wire/names.rs` that of what asks for slices and names.
 
+mod names;
 mod slices;
 
 use bytes::Bytes;
@@ -22,7 +23,8 @@ use crate::{
     lease::Lease,
     limits::{
         AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
-        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, RECORDS_MAX_PER_ANSWER, TOTAL_PIECES,
+        NAMES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PUBLISH_MAX_LOCATORS, RECORDS_MAX_PER_ANSWER,
+        TOTAL_PIECES,
     },
     locator::{Locator, LocatorMark},
     node_id::NodeId,
@@ -114,6 +116,8 @@ pub(super) fn request_to_proto(request: &Request) -> proto::Request {
         Request::Greet(greeting) => Ask::Greet(greeting.to_proto()),
         Request::Register(record) => Ask::Register(record.to_proto()),
         Request::Records(query) => Ask::Records(query_to_proto(query)),
+        Request::Names(names) => Ask::Names(names::names_to_proto(names)),
+        Request::PublishNames(records) => Ask::PublishNames(names::records_to_proto(records)),
         Request::Hello(hello) => Ask::Hello(hello.to_proto()),
     };
     proto::Request { kind: Some(kind) }
@@ -207,6 +211,8 @@ pub(super) fn request_from_proto(kind: Ask) -> Result<Request, WireError> {
         Ask::Greet(greeting) => Request::Greet(Greeting::from_proto(greeting)?),
         Ask::Register(record) => Request::Register(FarmerRecord::from_proto(record)?),
         Ask::Records(query) => Request::Records(query_from_proto(&query)?),
+        Ask::Names(names) => Request::Names(names::names_from_proto(&names)?),
+        Ask::PublishNames(records) => Request::PublishNames(names::records_from_proto(records)?),
         Ask::Hello(hello) => Request::Hello(Hello::from_proto(hello)?),
     })
 }
@@ -308,6 +314,8 @@ pub(super) fn response_to_proto(response: &Response) -> proto::Response {
         Response::Records(records) => {
             Answer::Records(proto::RecordsResponse { records: records.iter().map(FarmerRecord::to_proto).collect() })
         }
+        Response::Names(found) => Answer::Names(names::found_to_proto(found)),
+        Response::NamesPublished(kept) => Answer::PublishNames(proto::PublishResponse { kept: kept.clone() }),
         Response::Hello(ack) => Answer::Hello(ack.to_proto()),
     };
     proto::Response { kind: Some(kind) }
@@ -444,6 +452,11 @@ pub(super) fn response_from_proto(kind: Answer) -> Result<Response, WireError> {
         Answer::Records(found) => {
             check(found.records.len() <= RECORDS_MAX_PER_ANSWER, "records")?;
             Response::Records(found.records.into_iter().map(FarmerRecord::from_proto).collect::<Result<_, _>>()?)
+        }
+        Answer::Names(found) => Response::Names(names::found_from_proto(found)?),
+        Answer::PublishNames(published) => {
+            check(published.kept.len() <= NAMES_MAX_PER_REQUEST, "kept")?;
+            Response::NamesPublished(published.kept)
         }
         Answer::Hello(ack) => Response::Hello(HelloAck::from_proto(ack)?),
         Answer::Renew(renewed) => {

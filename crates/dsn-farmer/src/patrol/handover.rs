@@ -51,16 +51,27 @@ impl Handover {
         if planted(Bug::HandoverOff) {
             return;
         }
-        let mut told = if self.is_changed { self.to_newcomers(locator, custodians, me) } else { Vec::new() };
+        let position = Position::from(&locator.chunk());
+        let mut told = if self.is_changed { self.to_newcomers(position, custodians, me) } else { Vec::new() };
         told.extend(self.turn.and_then(|turn| compared_with(custodians, me, turn)).filter(|node| !told.contains(node)));
         for node in told {
             self.owed.entry(node).or_default().push(locator.clone());
         }
     }
 
+    /// Whether there are servers that were not there before, or the other way round.
+    pub(super) fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// A node that did not take what it was told.
+    pub(super) fn note_failed(&mut self, node: NodeId) {
+        self.failed.insert(node);
+    }
+
     /// The newcomers that this node has to tell.
-    fn to_newcomers(&self, locator: &Locator, custodians: &[NodeId], me: NodeId) -> Vec<NodeId> {
-        let mut newcomers = self.newcomers(Position::from(&locator.chunk()), custodians);
+    pub(super) fn to_newcomers(&self, position: Position, custodians: &[NodeId], me: NodeId) -> Vec<NodeId> {
+        let mut newcomers = self.newcomers(position, custodians);
         let stayed = custodians.iter().filter(|node| !newcomers.contains(node));
         let tells = stayed.take(TELLERS).any(|node| *node == me) || newcomers.len() == custodians.len();
         newcomers.retain(|node| tells && *node != me);

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use dsn_core::{
+    announcement::News,
     cid::Cid,
     descriptor::Code,
     erasure::{EncodedChunk, encode},
     identity::Identity,
     lease::LeaseBody,
-    limits::PARTS_MAX_PER_MESSAGE,
+    limits::{NAMES_MAX_PER_REQUEST, PARTS_MAX_PER_MESSAGE},
+    name::{Name, NameBody, NameRecord},
     network_name::NetworkName,
     ports::{Environment, Handler, InlineCompute, PieceStore},
     redundancy::Class,
@@ -21,7 +23,7 @@ use dsn_core::{
 use dsn_store::MemoryStore;
 
 use super::*;
-use crate::{FarmerOptions, FarmerParts, UnlimitedDisk};
+use crate::{FarmerOptions, FarmerParts, UnlimitedDisk, state::Newcomers};
 
 const NOW: u64 = 1_800_000_000;
 const PUT: PutId = PutId([1; 16]);
@@ -159,4 +161,62 @@ async fn a_member_with_a_quota_puts_within_it_and_only_for_itself() {
     assert!(denied(farmer.handle_within(node, allowance, commit(&[&member, &other])).await));
     assert!(!denied(farmer.handle_within(node, allowance, commit(&[&member])).await));
     assert!(!denied(farmer.handle(node, commit(&[&member, &other])).await));
+}
+
+/// A record of a throw-away name.
+fn named(number: u64, sequence: u64) -> NameRecord {
+    let key = Identity::from_seed(dsn_core::hash::Hash::of(&number.to_le_bytes()).0);
+    let (network, root) = ("test".parse().expect("valid"), Cid(chunk(1).descriptor.id()));
+    let body = NameBody { network, name: Name::of(&key), sequence, root, issued: NOW, until: NOW + 1000 };
+    body.sign(&key).into_signed()
+}
+
+/// Throw-away names cost nothing to make: who makes many takes no more than its part of the room, puts nobody else's name
+/// out, and hinders nobody else.
+#[tokio::test]
+async fn a_flood_of_names_takes_no_more_than_its_part() {
+    let farmer = holding(&[]).await;
+    let (stranger, owner) = (client().node_id(), Identity::from_seed([5; 32]).node_id());
+    let publish = async |from, records: Vec<NameRecord>| match farmer.handle(from, Request::PublishNames(records)).await
+    {
+        Response::NamesPublished(kept) => kept,
+        other => panic!("{other:?}"),
+    };
+    let old = u64::MAX;
+    assert_eq!(publish(owner, vec![named(old, 1)]).await, [true]);
+    let flood: Vec<NameRecord> = (0..u64::from(Newcomers::OF_ONE_MAX) + 50).map(|number| named(number, 1)).collect();
+    let mut kept = 0;
+    for records in flood.chunks(NAMES_MAX_PER_REQUEST) {
+        kept += publish(stranger, records.to_vec()).await.into_iter().filter(|kept| *kept).count();
+    }
+    assert_eq!(kept, Newcomers::OF_ONE_MAX as usize);
+    assert_eq!(publish(stranger, vec![named(0, 2)]).await, [true], "a name that is kept has new versions");
+    assert_eq!(publish(owner, vec![named(old, 2), named(old - 1, 1)]).await, [true, true], "others are not hindered");
+    assert!(farmer.occupancies().iter().all(|list| list.used <= list.most));
+}
+
+#[tokio::test]
+async fn an_announced_version_is_kept_where_its_name_is_and_nowhere_else() {
+    let farmer = holding(&[]).await;
+    let verified = |record: NameRecord| record.verify(&"test".parse().expect("valid"), NOW).expect("signed");
+    let newest = async |number| {
+        let record = named(number, 1);
+        match farmer.handle(client().node_id(), Request::Names(vec![record.body().name])).await {
+            Response::Names(found) => found[0].as_ref().map(|records| records.records()[0].body().sequence),
+            other => panic!("{other:?}"),
+        }
+    };
+    let published = farmer.handle(client().node_id(), Request::PublishNames(vec![named(1, 1)])).await;
+    assert!(matches!(published, Response::NamesPublished(kept) if kept == [true]));
+    for number in [1, 2] {
+        assert!(farmer.hear(&News::Name(verified(named(number, 2)))), "it is handed on in any case");
+    }
+    // What is published after it is kept after it.
+    farmer.handle(client().node_id(), Request::PublishNames(vec![named(3, 1)])).await;
+    assert_eq!((newest(1).await, newest(2).await), (Some(2), None));
+    let mut fresh = farmer.name_keeper.fresh();
+    farmer.handle(client().node_id(), Request::PublishNames(vec![named(1, 2), named(1, 3)])).await;
+    assert_eq!(fresh.try_recv().expect("to be announced").body().sequence, 3);
+    farmer.handle(client().node_id(), Request::PublishNames(vec![named(1, 2), named(1, 3)])).await;
+    assert!(fresh.try_recv().is_err(), "nothing of it is new");
 }

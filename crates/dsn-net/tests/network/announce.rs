@@ -7,7 +7,14 @@ use std::{
 };
 
 use dsn_core::{
-    announcement::Announcement, departure::DepartureBody, identity::Identity, node_id::NodeId, ports::Network,
+    announcement::Announcement,
+    cid::Cid,
+    departure::DepartureBody,
+    hash::{ChunkId, Hash},
+    identity::Identity,
+    name::{Name, NameBody},
+    node_id::NodeId,
+    ports::Network,
 };
 use dsn_net::{NetOptions, Node};
 
@@ -133,4 +140,48 @@ async fn forged_and_old_announcements_go_nowhere() {
     tell(&nodes[1].0, 3, &[&nodes[2].1, &nodes[3].1]).await;
     let forged: NodeId = identity(2).node_id();
     assert!(shelves.iter().all(|shelf| !shelf.departed.lock().unwrap().contains(&forged)));
+}
+
+fn name(key: &Identity, signer: &Identity, sequence: u64, issued: u64) -> Announcement {
+    let (network, root) = ("test".parse().unwrap(), Cid(ChunkId(Hash([7; 32]))));
+    let body = NameBody { network, name: Name::of(key), sequence, root, issued, until: issued + 3600 };
+    Announcement::Name(body.sign(signer).into_signed())
+}
+
+/// A client that only listens hears a new version once, although several tell it; what is forged, old or overtaken goes
+/// nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_version_of_a_name_is_heard_by_all_and_by_a_client_that_listens() {
+    let nodes = town(&[true; 4]).await;
+    let options = NetOptions { announcements: true, ..towards(&nodes[0].0, client(50)) };
+    let (listener, ear) = start_with(options, Shelf::default()).await;
+    listener.snapshot(true).await.unwrap();
+    let mut all: Vec<_> = nodes[1..].iter().map(|(_, shelf)| shelf).collect();
+    all.push(&ear);
+    tell(&nodes[0].0, 1, &all).await;
+    let (key, other) = (identity(2), identity(3));
+    for (from, announcement) in [
+        (0, name(&key, &other, 9, now())),
+        (0, name(&key, &key, 8, now() - 2 * 3600)),
+        (0, name(&key, &key, 2, now())),
+        (1, name(&key, &key, 2, now())),
+        (2, name(&key, &key, 3, now())),
+        (3, name(&other, &other, 1, now())),
+    ] {
+        nodes[from].0.announce(announcement).await;
+    }
+    let wanted = [(Name::of(&key), 3), (Name::of(&other), 1)];
+    let begin = Instant::now();
+    while !wanted.iter().all(|one| ear.named.lock().unwrap().contains(one)) {
+        assert!(begin.elapsed() < DEADLINE, "{:?}", ear.named.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Whatever was announced before these has gone its way by now.
+    let named = ear.named.lock().unwrap().clone();
+    for number in [8, 9] {
+        assert!(!named.contains(&(Name::of(&key), number)), "{named:?}");
+    }
+    for one in &named {
+        assert_eq!(named.iter().filter(|other| *other == one).count(), 1, "{named:?}");
+    }
 }

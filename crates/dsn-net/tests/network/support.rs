@@ -17,6 +17,7 @@ use dsn_core::{
     hello::Profile,
     identity::Identity,
     index_set::IndexSet,
+    name::Name,
     node_id::NodeId,
     ports::Handler,
     rpc::{FetchedPart, Refusal, Request, Response, StoreHeader, StorePart, Token, Want},
@@ -37,6 +38,8 @@ pub(crate) struct Shelf {
     pub(crate) profile: Mutex<Option<Profile>>,
     /// Who has announced that it leaves.
     pub(crate) departed: Mutex<Vec<NodeId>>,
+    /// Names of which new versions were announced, with their numbers.
+    pub(crate) named: Mutex<Vec<(Name, u64)>>,
     pub(crate) admitted: AtomicUsize,
     pub(crate) handled: AtomicUsize,
     pub(crate) at_once: AtomicUsize,
@@ -51,8 +54,10 @@ impl Handler for Shelf {
     }
 
     fn hear(&self, news: &News) -> bool {
-        let News::Departure(departure) = news;
-        self.departed.lock().unwrap().push(departure.body().node);
+        match news {
+            News::Departure(departure) => self.departed.lock().unwrap().push(departure.body().node),
+            News::Name(record) => self.named.lock().unwrap().push((record.body().name, record.body().sequence)),
+        }
         true
     }
 

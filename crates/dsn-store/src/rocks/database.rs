@@ -265,7 +265,8 @@ impl Database {
         self.write(batch)
     }
 
-    fn decoded<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
+    /// What `decode` makes of a value; none when there is none or it is damaged.
+    pub(super) fn decoded<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
         let Some(value) = self.meta_value(key)? else { return Ok(None) };
         let decoded = decode(&value);
         if decoded.is_none() {

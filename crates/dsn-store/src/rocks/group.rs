@@ -91,7 +91,17 @@ impl<'a> Group<'a> {
 
     /// Puts these notes in place of the last ones.
     pub(super) fn keep_notes(&mut self, notes: &[u8]) {
-        self.batch.put_cf(self.database.meta(), NOTES_KEY, notes);
+        self.put_meta(NOTES_KEY, notes);
+    }
+
+    /// Puts a value under a key of the index of which nothing is counted.
+    pub(super) fn put_meta(&mut self, key: &[u8], value: &[u8]) {
+        self.batch.put_cf(self.database.meta(), key, value);
+    }
+
+    /// Takes such a value away.
+    pub(super) fn delete_meta(&mut self, key: &[u8]) {
+        self.batch.delete_cf(self.database.meta(), key);
     }
 
     /// Takes locators away.

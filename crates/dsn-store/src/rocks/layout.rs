@@ -18,6 +18,7 @@
 //! | `c`, chunk id 32 | class 1 (1 low, 2 normal, 3 high), piece length 4, index set 8 (bit *i*: piece *i* is held) |
 //! | `d`, chunk id 32 | the chunk's descriptor, canonical protobuf |
 //! | `g` | bytes in blob files that no key names any more 8; absent is 0 |
+//! | `k`, name 32 | the newest records of that name, canonical protobuf |
 //! | `l`, chunk id 32 | the chunk's locator, canonical protobuf |
 //! | `n`, chunk id 32 | empty: a locator of this chunk is kept (so that counting reads no locators) |
 //! | `m` | the store's mark: id 8, how often it was opened 8, pieces lost by damage 8 |
@@ -40,6 +41,7 @@ use dsn_core::{
     hash::{ChunkId, Hash},
     index_set::IndexSet,
     limits::PIECE_MAX_BYTES,
+    name::Name,
     node_id::NodeId,
     ports::{Space, StoreMark},
     redundancy::Class,
@@ -78,6 +80,9 @@ pub(super) const DESCRIPTOR_TAG: u8 = b'd';
 
 /// What the keys of locators start with.
 pub(super) const LOCATOR_TAG: u8 = b'l';
+
+/// What the keys of names start with.
+pub(super) const NAME_TAG: u8 = b'k';
 
 /// What the keys that say "there is a locator" start with.
 pub(super) const LOCATOR_NAME_TAG: u8 = b'n';
@@ -146,6 +151,13 @@ pub(super) fn piece_key(chunk: ChunkId, index: u8) -> [u8; 33] {
 pub(super) fn chunk_key(tag: u8, chunk: ChunkId) -> [u8; 33] {
     let mut key = [tag; 33];
     key[1..].copy_from_slice(chunk.as_bytes());
+    key
+}
+
+/// Key of what is kept of a name.
+pub(super) fn name_key(name: Name) -> [u8; 33] {
+    let mut key = [NAME_TAG; 33];
+    key[1..].copy_from_slice(name.as_bytes());
     key
 }
 
@@ -413,6 +425,7 @@ mod tests {
     fn keys_have_the_bytes_of_the_table() {
         assert_eq!(piece_key(CHUNK, 47), [&[7; 32][..], &[47]].concat()[..]);
         assert_eq!(chunk_key(ENTRY_TAG, CHUNK), [&b"c"[..], &[7; 32]].concat()[..]);
+        assert_eq!(name_key(Name(NodeId([2; 32]))), [&b"k"[..], &[2; 32]].concat()[..]);
         let upload = Upload { put_id: PutId([1; 16]), owner: NodeId([2; 32]) };
         assert_eq!(upload.key(CHUNK), [&b"p"[..], &[1; 16], &[2; 32], &[7; 32]].concat());
         assert_eq!(upload.key_of_chunk(CHUNK), [&b"q"[..], &[7; 32], &[1; 16], &[2; 32]].concat());

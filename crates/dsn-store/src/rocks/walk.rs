@@ -75,7 +75,7 @@ pub(super) fn locators_after(
 }
 
 /// The first `max` of what `read` makes of the values.
-fn page<T>(
+pub(super) fn page<T>(
     database: &Database,
     tag: u8,
     after: Option<ChunkId>,

@@ -24,6 +24,7 @@ use super::{
     database::{Database, PieceRead, store_error},
     group::Group,
     layout::{Counters, Upload},
+    names::NameChange,
     reclaim::{Ended, Reclaim},
     recovery::Recovery,
     slot::Slot,
@@ -82,6 +83,8 @@ pub(super) enum Grouped {
     Locators { locators: Vec<Locator>, reply: Reply<()> },
     /// Forgets locators.
     DropLocators { chunks: Vec<ChunkId>, reply: Reply<()> },
+    /// Keeps records of names, or forgets some.
+    Names { change: NameChange, reply: Reply<()> },
     /// Keeps what the farmer has seen of others.
     Notes { notes: Bytes, reply: Reply<()> },
 }
@@ -168,6 +171,10 @@ impl Writer {
     fn admit(&self, member: Grouped) -> Option<Grouped> {
         match member {
             Grouped::Put { batch, reply, .. } if self.ballast.is_overboard() && !batch.pieces.is_empty() => {
+                answer(reply, Err(StoreError::DiskFull));
+                None
+            }
+            Grouped::Names { change, reply } if self.ballast.is_overboard() && change.grows() => {
                 answer(reply, Err(StoreError::DiskFull));
                 None
             }
@@ -350,6 +357,7 @@ impl Grouped {
             }
             Self::Locators { locators, .. } => locators.len() * 16 * 1024,
             Self::DropLocators { chunks, .. } => chunks.len() * 128,
+            Self::Names { change, .. } => change.bytes(),
             Self::Notes { notes, .. } => notes.len(),
         }
     }
@@ -360,6 +368,10 @@ impl Grouped {
             Self::Put { batch, named, reply } => joined(group.put(&batch, &named), reply),
             Self::Locators { locators, reply } => joined(group.put_locators(&locators), reply),
             Self::DropLocators { chunks, reply } => joined(group.drop_locators(&chunks), reply),
+            Self::Names { change, reply } => {
+                change.join(group);
+                joined(Ok(()), reply)
+            }
             Self::Notes { notes, reply } => {
                 group.keep_notes(&notes);
                 joined(Ok(()), reply)

@@ -2,7 +2,7 @@
 
 use dsn_core::{
     index_set::IndexSet,
-    ports::{CollectStep, PieceStore, Space, StoreError, Upkeep as _},
+    ports::{CollectStep, NameStore as _, PieceStore, Space, StoreError, Upkeep as _},
 };
 use dsn_store::{Fault, FaultCounts, FaultyStore, MemoryStore, Operation};
 
@@ -40,6 +40,7 @@ async fn a_failed_put_has_no_effect() {
 async fn every_call_can_fail_and_is_counted() {
     let a = chunk(1, 1_000);
     let id = a.descriptor.id();
+    let records = suite::names::records(1, 1, &[7]);
     let store = FaultyStore::new(MemoryStore::new(), |_| Some(Fault::Io));
     let failed = [
         store.put(batch([(&a, 0)])).await.is_err(),
@@ -51,13 +52,17 @@ async fn every_call_can_fail_and_is_counted() {
         store.chunks_after(None, 1).await.is_err(),
         store.locators_after(None, 1).await.is_err(),
         store.drop_locators(vec![id]).await.is_err(),
+        store.put_names(vec![records.clone()]).await.is_err(),
+        store.names(&[records.name()]).await.is_err(),
+        store.names_after(None, 1).await.is_err(),
+        store.drop_names(vec![records.name()]).await.is_err(),
         store.leases(&[id]).await.is_err(),
         store.renew(endless(1)).await.is_err(),
         store.give_up(id, 0).await.is_err(),
         store.collect(CollectStep { now: 0, trash_secs: 0, after: None, max_chunks: 1 }).await.is_err(),
     ];
-    assert_eq!(failed, [true; 13]);
-    assert_eq!(store.counts(), FaultCounts { io: 13, disk_full: 0, corrupt: 0 });
+    assert_eq!(failed, [true; 17]);
+    assert_eq!(store.counts(), FaultCounts { io: 17, disk_full: 0, corrupt: 0 });
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! The contract of `PieceStore`, and in `upkeep` that of `Upkeep`, one function a promise. `check` runs all of them, each on an empty store of its own;
+//! The contract of `PieceStore`, in `names` that of `NameStore`, and in `upkeep` that of `Upkeep`, one function a promise. `check` runs all of them, each on an empty store of its own;
 //! every implementation passes it. Not here: what only one store can do (crash, rot, lock).
 
+pub(crate) mod names;
 mod upkeep;
 
 use std::{collections::BTreeSet, future::Future, sync::Arc};
@@ -26,6 +27,7 @@ pub(crate) async fn check<S: Upkeep, F: Future<Output = S>>(open: impl Fn() -> F
     a_newer_locator_replaces_the_older(open().await).await;
     concurrent_puts_of_one_piece_count_once(open().await).await;
     concurrent_puts_of_many_pieces_are_all_kept(open().await).await;
+    names::check(&open).await;
     upkeep::check(open).await;
 }
 

@@ -10,7 +10,8 @@ use crate::{
     hash::Hash,
     limits::{
         AUDIT_MAX_ITEMS, GREETINGS_MAX_PER_NODE, IDS_MAX_PER_REQUEST, LEASES_MAX_PER_CHUNK, LEASES_MAX_PER_REQUEST,
-        OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS, SLICES_MAX_PER_REQUEST,
+        NAMES_MAX_PER_REQUEST, OFFER_MAX_CHUNKS, PARTS_MAX_PER_MESSAGE, PIECE_MAX_BYTES, PUBLISH_MAX_LOCATORS,
+        SLICES_MAX_PER_REQUEST,
     },
 };
 
@@ -299,4 +300,38 @@ fn parts_fetched_fit_one_message() {
     }
     assert_eq!(bad(vec![part(PIECE_MAX_BYTES, 0), part(1, 1)]), field("len"));
     assert_eq!(bad(vec![proto::FetchPart { chunk_id: SIXTEEN, ..part(1, 0) }]), field("chunk_id"));
+}
+
+#[test]
+fn names_come_whole_and_not_too_many() {
+    let asked = |bytes: usize| Ask::Names(proto::Names { names: vec![1; bytes].into() });
+    for bytes in [0, 31, 33, (NAMES_MAX_PER_REQUEST + 1) * 32] {
+        assert_eq!(refused(asked(bytes)), field("names"), "{bytes} bytes");
+    }
+    assert!(read(asked(NAMES_MAX_PER_REQUEST * 32)).is_ok());
+}
+
+#[test]
+fn records_of_names_are_well_formed_and_not_too_many() {
+    let key = crate::identity::Identity::from_seed([1; 32]);
+    let record = |sequence, root| {
+        let (network, name, root) = (testing::network(), Name::of(&key), Cid(ChunkId(Hash([root; 32]))));
+        NameBody { network, name, sequence, root, issued: 1, until: 2 }.sign(&key).as_signed().to_proto()
+    };
+    let publish = |count| Ask::PublishNames(proto::PublishNamesRequest { records: vec![record(1, 1); count] });
+    for count in [0, NAMES_MAX_PER_REQUEST + 1] {
+        assert_eq!(refused(publish(count)), field("records"), "{count}");
+    }
+    assert!(read(publish(NAMES_MAX_PER_REQUEST)).is_ok());
+    let found = |records: Vec<proto::Signed>| {
+        Answer::Names(proto::NamesResponse { names: vec![proto::NameRecords { records }] })
+    };
+    let three = vec![record(1, 1), record(1, 2), record(1, 3)];
+    for records in [three, vec![record(1, 2), record(1, 1)], vec![record(1, 1); 2], vec![record(1, 1), record(2, 2)]] {
+        assert_eq!(bad_answer(found(records)), field("records"));
+    }
+    let many = vec![proto::NameRecords::default(); NAMES_MAX_PER_REQUEST + 1];
+    assert_eq!(bad_answer(Answer::Names(proto::NamesResponse { names: many })), field("names"));
+    let kept = vec![true; NAMES_MAX_PER_REQUEST + 1];
+    assert_eq!(bad_answer(Answer::PublishNames(proto::PublishResponse { kept })), field("kept"));
 }
