@@ -2,7 +2,8 @@
 //! each size and redundancy, with the baselines of the same run first: raw TCP, bare libp2p request-response, `cp` with fsync.
 //!
 //! `cargo bench --profile dev --bench put_get` measures on the RAM disk and on the temporary folder's disk;
-//! `DSN_BENCH_DIRS=/dev/shm` chooses the folders, `DSN_BENCH_MIB=1,64` the sizes. Bounded: about ten minutes.
+//! `DSN_BENCH_DIRS=/dev/shm` chooses the folders, `DSN_BENCH_MIB=1,64` the sizes, `DSN_BENCH_PARTS=folder,private` what is
+//! measured (also baselines, small, large). Bounded: about ten minutes.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures of three digits")]
@@ -27,16 +28,37 @@ const SMALL_PUTS: u32 = 100;
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 const MB: f64 = 1e6;
 
+/// Files of a folder, and bytes of each.
+const FOLDER_FILES: usize = 1000;
+const FOLDER_FILE_BYTES: usize = 16 * 1024;
+
+/// Runs of which the median is told.
+const RUNS: usize = 5;
+
 fn main() {
-    baselines();
+    let parts = env::var("DSN_BENCH_PARTS").unwrap_or_else(|_| "baselines,small,large,folder,private".into());
+    let wants = |part| parts.split(',').any(|wanted| wanted == part);
+    if wants("baselines") {
+        baselines();
+    }
     let dirs = env::var("DSN_BENCH_DIRS").unwrap_or_else(|_| format!("/dev/shm,{}", env::temp_dir().display()));
     for dir in dirs.split(',') {
         let scratch = tempfile::Builder::new().prefix("dsn-bench").tempdir_in(dir).expect("a writable folder");
         println!("\nFarmers in {dir}");
-        cp_baseline(scratch.path());
-        small(scratch.path());
-        for redundancy in ["low", "normal", "high"] {
+        if wants("baselines") {
+            cp_baseline(scratch.path());
+        }
+        if wants("small") {
+            small(scratch.path());
+        }
+        for redundancy in ["low", "normal", "high"].into_iter().filter(|_| wants("large")) {
             large(scratch.path(), redundancy);
+        }
+        if wants("folder") {
+            folder(scratch.path());
+        }
+        if wants("private") {
+            private(scratch.path());
         }
     }
 }
@@ -155,4 +177,62 @@ fn gets(net: &Devnet, dir: &Path, what: &str, files: &[(usize, String)]) {
         assert_eq!(fs::metadata(&out).expect("it is there").len(), *bytes as u64);
         fs::remove_file(out).expect("it is there");
     }
+}
+
+fn median<T: Ord + Copy>(mut of: Vec<T>) -> T {
+    of.sort();
+    of[of.len() / 2]
+}
+
+/// A folder of small files, put and got as a process each; other bytes every time.
+fn folder(dir: &Path) {
+    let net = Devnet::start(dir, FARMERS);
+    let (mut puts, mut gets) = (Vec::new(), Vec::new());
+    for round in 0..RUNS {
+        let (top, copy) = (dir.join(format!("folder-{round}")), dir.join(format!("copy-{round}")));
+        fs::create_dir(&top).expect("room");
+        for nth in 0..FOLDER_FILES {
+            let mut bytes = vec![0; FOLDER_FILE_BYTES];
+            blake3::Hasher::new().update(format!("{round} {nth}").as_bytes()).finalize_xof().fill(&mut bytes);
+            fs::write(top.join(format!("{nth:04}")), bytes).expect("room");
+        }
+        let started = Instant::now();
+        let report = put(&net, &top, "normal").0;
+        puts.push(started.elapsed());
+        let started = Instant::now();
+        run(net.dsn().args(["get", "--json", report["cid"].as_str().expect("a CID"), "-o"]).arg(&copy));
+        gets.push(started.elapsed());
+        assert_eq!(fs::read_dir(&copy).expect("it is there").count(), FOLDER_FILES);
+        [top, copy].iter().for_each(|folder| fs::remove_dir_all(folder).expect("it is there"));
+    }
+    let (put, get) = (median(puts), median(gets));
+    println!("folder of {FOLDER_FILES} files of 16 KiB, medians of {RUNS}: put {put:.2?}, get {get:.2?}");
+}
+
+/// The processor time of the same bytes put private and public, one after the other; other bytes every time.
+fn private(dir: &Path) {
+    let net = Devnet::start(dir, FARMERS);
+    let mib = sizes_mib().into_iter().filter(|mib| *mib <= 256).max().unwrap_or(64);
+    let mut ratios = Vec::new();
+    for round in 0..RUNS {
+        let file = made_up(dir, (mib << 20) + round);
+        let cpu = |args: &[&str]| {
+            let before = net.cpu();
+            let usage = run(net.dsn().args(["put", "--json"]).args(args).arg(&file));
+            (usage.cpu + net.cpu() - before).as_secs_f64()
+        };
+        // Who comes second must not always be the same.
+        let (public, private) = if round % 2 == 0 {
+            let public = cpu(&[]);
+            (public, cpu(&["--private"]))
+        } else {
+            let private = cpu(&["--private"]);
+            (cpu(&[]), private)
+        };
+        println!("put of {mib} MiB: public {public:.2} CPU s, private {private:.2}");
+        ratios.push(private / public);
+        fs::remove_file(file).expect("it is there");
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("private to public, median of {RUNS}: {:.2} of the processor time", ratios[RUNS / 2]);
 }

@@ -51,8 +51,8 @@ pub(crate) async fn run(context: &Context, args: &Get) -> Result<(), Failure> {
     let target = Asked::of(&args.wanted)?;
     let wanted = Part::of(&args.range)?;
     let name = || wanted.map_or_else(|| target.default_name(), |part| part.name(&target.default_name()));
-    let path = args.output.clone().unwrap_or_else(name);
-    check_free(&path, args.force)?;
+    let path = args.out.output.clone().unwrap_or_else(name);
+    check_free(&path, args.out.force)?;
     let started = Instant::now();
     let session = Session::open(context).await?;
     let meter = meter(context, &path);
@@ -106,7 +106,7 @@ pub(crate) async fn fetch(
     let named = client.named(target.cid, target.key.as_ref(), target.path.as_ref()).await;
     match named.map_err(|error| failures::get(&error))? {
         Named::File(file) => {
-            let (mut output, part) = sink::open(path, args.force)?;
+            let (mut output, part) = sink::open(path, args.out.force)?;
             let is_new = part.as_deref().is_some_and(|part| !part.exists());
             let got = match wanted {
                 Some(Part { offset, length }) => {
@@ -125,7 +125,7 @@ pub(crate) async fn fetch(
         }
         Named::Folder(_) if sink::is_pipe(path) => Err(failures::get(&GetError::Folder)),
         Named::Folder(folder) => {
-            let mut output = sink::open_folder(path, target, args.force)?;
+            let mut output = sink::open_folder(path, target, args.out.force)?;
             let got = client.get_folder(target.cid, &folder, &mut output, meter).await;
             let got = got.map_err(|error| sink::failure(&error, Some(output.part_path()), args));
             got.map(|(report, entries)| (report, Some(entries)))

@@ -31,16 +31,11 @@ pub(crate) async fn run(context: &Context, args: &Import) -> Result<(), Failure>
         None => only_cid(&shelf)?.to_string().into(),
     };
     let asked = Asked::parse(&wanted)?;
-    let path = args.output.clone().unwrap_or_else(|| asked.default_name());
+    let path = args.out.output.clone().unwrap_or_else(|| asked.default_name());
     let target = asked.offline()?;
-    let args = Get {
-        wanted: Wanted { target: Some(wanted), cap: None },
-        output: args.output.clone(),
-        force: args.force,
-        keep_partial: args.keep_partial,
-        range: Range::default(),
-    };
-    get::check_free(&path, args.force)?;
+    let args =
+        Get { wanted: Wanted { target: Some(wanted), cap: None }, out: args.out.clone(), range: Range::default() };
+    get::check_free(&path, args.out.force)?;
     let started = Instant::now();
     let client = session::client(Arc::new(shelf.clone()), stranger(), context)?;
     let meter = get::meter(context, &path);

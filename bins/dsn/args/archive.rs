@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use super::files::Out;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Any 16 different pieces of every chunk, from any number of sticks, restore it: `dsn import`.
@@ -38,13 +40,6 @@ pub(crate) struct Import {
     /// What to bring back, when there is more than one file or folder
     #[arg(long, value_name = "CID[/PATH]")]
     pub(crate) cid: Option<OsString>,
-    /// Where to write it; - for standard output (default: the last name of the path, or the CID)
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace what exists
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Keep what was written when the disk fills up
-    #[arg(long)]
-    pub(crate) keep_partial: bool,
+    #[command(flatten)]
+    pub(crate) out: Out,
 }

@@ -59,6 +59,21 @@ pub(crate) struct Wanted {
     pub(crate) cap: Option<PathBuf>,
 }
 
+/// Where what is read goes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Out {
+    /// Where to write it; - for standard output (default: the last name of the path, or the CID; for a part of a file
+    /// .OFFSET+LENGTH after it)
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace what exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Keep what was written when the disk fills up
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+}
+
 /// Which part of a file.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Range {
@@ -90,16 +105,8 @@ const CAT_EXAMPLES: &str = "Examples:
 pub(crate) struct Get {
     #[command(flatten)]
     pub(crate) wanted: Wanted,
-    /// Where to write it; - for standard output (default: the last name of the path, or the CID; for a part
-    /// .OFFSET+LENGTH after it)
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Replace what exists
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Keep what was fetched when the disk fills up
-    #[arg(long)]
-    pub(crate) keep_partial: bool,
+    #[command(flatten)]
+    pub(crate) out: Out,
     #[command(flatten)]
     pub(crate) range: Range,
 }
@@ -124,7 +131,8 @@ pub(crate) struct Ls {
 
 impl From<Cat> for Get {
     fn from(cat: Cat) -> Self {
-        Self { wanted: cat.wanted, output: Some("-".into()), force: false, keep_partial: false, range: cat.range }
+        let out = Out { output: Some("-".into()), ..Out::default() };
+        Self { wanted: cat.wanted, out, range: cat.range }
     }
 }
 

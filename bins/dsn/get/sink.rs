@@ -88,7 +88,7 @@ fn innermost(error: &GetError) -> &GetError {
 /// A full disk needs its space back more than we need what was fetched.
 pub(super) fn failure(error: &GetError, part: Option<&Path>, args: &Get) -> Failure {
     match innermost(error) {
-        GetError::Output(OutputError::DiskFull { .. }) if !args.keep_partial => {
+        GetError::Output(OutputError::DiskFull { .. }) if !args.out.keep_partial => {
             discard(part);
         }
         GetError::Output(OutputError::Write { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
