@@ -139,7 +139,7 @@ pub(crate) fn get(error: &GetError) -> Failure {
             let more = (more > 0).then(|| format!("{more} more holders did not send what they are said to hold"));
             told.chain(more).fold(of(Exit::NotEnough), Failure::because).hint(FARES)
         }
-        GetError::Manifest(_) | GetError::Decode(_) | GetError::WrongChunk { .. } => {
+        GetError::Manifest(_) | GetError::TooManyNames { .. } | GetError::Decode(_) | GetError::WrongChunk { .. } => {
             of(Exit::Integrity).hint("whoever put this file made it wrong; nothing was written")
         }
         GetError::BeyondEnd { .. } => of(Exit::Usage),

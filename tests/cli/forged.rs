@@ -18,6 +18,7 @@ use dsn_core::{
     receipt::ReceiptContext,
     redundancy::Class,
     rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Request, Response, StorePart, Token},
+    sealed::{Part, Sealed},
 };
 use dsn_net::{NetOptions, Node};
 
@@ -148,7 +149,7 @@ fn a_manifest_that_dsn_would_not_have_written_is_malformed() {
     let good = list(MIB as u64, &[ChunkId(Hash(id))]);
     assert_eq!(forged_list(0, MIB as u64, &id), good, "the forger writes what dsn would, unless told otherwise");
     let another = forger.root(b"the root chunk of another file");
-    let manifests: [(&str, Vec<u8>); 10] = [
+    let manifests: [(&str, Vec<u8>); 11] = [
         ("garbage", b"garbage".to_vec()),
         ("trailing bytes", [&good[..], &[0]].concat()),
         ("an unknown field", [&good[..], &[0x78, 0x01]].concat()),
@@ -158,6 +159,7 @@ fn a_manifest_that_dsn_would_not_have_written_is_malformed() {
         ("a level too many", forged_list(2, MIB as u64, &id)),
         ("a level that is not needed", forged_list(1, MIB as u64, &id)),
         ("a length that asks for more chunks", forged_list(0, 1 << 40, &id)),
+        ("2^26 chunks, named by one that is named 128 times", forged_list(1, 1 << 50, &id.repeat(128))),
         ("a root chunk as a part of a file: the only way to a cycle", list(MIB as u64, &[another.0]).to_vec()),
     ];
     let copy = network.path("copy");
@@ -169,6 +171,24 @@ fn a_manifest_that_dsn_would_not_have_written_is_malformed() {
         refused(&done, 5, "hint: whoever put this file made it wrong");
         assert!(!copy.exists(), "{name}");
     }
+}
+
+/// Who asks how a file fares has no key, and reads the references of a sealed one all the same.
+#[test]
+fn a_sealed_manifest_does_not_take_more_memory_than_there_is() {
+    let network = TestNetwork::start(2);
+    let forger = Forger::join(&network);
+    let body = Bytes::from_static(&[1; 100]);
+    let sealed = Sealed {
+        total_len: 1 << 50,
+        commitment: [1; 32],
+        chunks: 1 << 26,
+        refs: Part::Chunks([7; 32].repeat(132).into()),
+        body_len: 100,
+        body: Part::Here(body),
+    };
+    let cid = forger.root(&Manifest::Sealed(sealed).encode()).to_string();
+    refused(&output(network.dsn().args(["stat", &cid])), 5, "error: malformed manifest: the names of its chunks");
 }
 
 #[test]

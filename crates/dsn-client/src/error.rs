@@ -153,6 +153,12 @@ pub enum GetError {
     /// What the CID names is not a file of ours.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The manifest claims more chunks than a reader holds the names of.
+    #[error("malformed manifest: the names of its chunks would take {bytes} bytes of memory")]
+    TooManyNames {
+        /// Bytes of the names.
+        bytes: u64,
+    },
     /// The chunk was made wrong by whoever put it.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -16,7 +16,7 @@ use crate::{
     client::Client,
     download::{GetContext, GetCounters, Wanted},
     error::GetError,
-    opened::{Content, Opened},
+    opened::{Content, Opened, check_names},
     output::{Output, OutputError},
     progress::{Progress, ProgressEvent},
     watchdog::Watchdog,
@@ -137,6 +137,7 @@ impl Client {
         if list.level() == 0 {
             return Ok(list.ids().collect());
         }
+        check_names(list.content_len())?;
         let lists = Content::public(list.ids().collect(), 0, list.content_len());
         let raw: Vec<Vec<Bytes>> = self.contents(context, &lists, 0).try_collect().await?;
         Ok(ids(&join(raw.into_iter().flatten().collect())).collect())

@@ -27,6 +27,20 @@ use crate::{
     get::join,
 };
 
+/// Bytes of memory that the names of one file's chunks may take: those of more than 100 TiB, of uneven chunks 6 TiB at least.
+/// A manifest is short and can claim a hundred times as many, of chunks that are all the same one.
+const NAMES_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Whether names of so many bytes may be held in memory.
+pub(crate) fn fits_memory(names_bytes: u64) -> bool {
+    names_bytes <= NAMES_MAX_BYTES
+}
+
+/// The same for a reader, before the names are fetched.
+pub(crate) fn check_names(names_bytes: u64) -> Result<(), GetError> {
+    if fits_memory(names_bytes) { Ok(()) } else { Err(GetError::TooManyNames { bytes: names_bytes }) }
+}
+
 /// A manifest as its owner sees it.
 #[derive(Clone, Debug)]
 pub(crate) enum Opened {
@@ -190,6 +204,7 @@ impl Client {
         match part {
             Part::Here(bytes) => Ok(bytes.clone()),
             Part::Chunks(_) => {
+                check_names(len)?;
                 let content = Content::public(part.chunks(), 0, len);
                 let parts: Vec<Vec<Bytes>> = self.contents(context, &content, 0).try_collect().await?;
                 Ok(join(parts.into_iter().flatten().collect()))

@@ -13,13 +13,14 @@ use dsn_core::{
     descriptor::Code,
     erasure::{EncodedChunk, encode},
     hash::ChunkId,
-    limits::OFFER_MAX_CHUNKS,
-    manifest::{ChunkList, Manifest, level_for},
+    limits::{CDC_MIN_BYTES, OFFER_MAX_CHUNKS},
+    manifest::{ChunkList, Manifest, TooLongError, level_for},
     node_id::NodeId,
     ports::compute,
     redundancy::{must_vanish, target},
     rpc::{Commit, OwnerProof, PutId},
     seal::Key,
+    sealed::REF_BYTES,
     uneven,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -31,6 +32,7 @@ use crate::{
     cutting::{Cut, Cutting},
     error::PutError,
     input::{Input, InputError, MemoryInput},
+    opened::fits_memory,
     options::{Chunking, Privacy, PutOptions, Safety},
     progress::{Progress, ProgressEvent},
     upload::{PutContext, StoredChunk},
@@ -216,10 +218,7 @@ impl Client {
     async fn put_guarded(&self, context: &PutContext<'_>, input: &mut dyn Input) -> Result<PutReport, PutError> {
         if let Some(size) = input.size() {
             context.progress.event(ProgressEvent::Total(size));
-            match context.options.chunking {
-                Chunking::Fixed => level_for(size).map(|_| ())?,
-                Chunking::ByContent => uneven::check_total(size)?,
-            }
+            check_len(size, context.options.chunking)?;
         }
         let mut totals = Totals::default();
         let root = self.put_file(context, input, &mut totals).await?;
@@ -354,6 +353,7 @@ impl Client {
         if context.options.chunking == Chunking::ByContent {
             return Ok(Manifest::Uneven(self.put_uneven_list(context, stored, totals).await?));
         }
+        check_len(stored.len, Chunking::Fixed)?;
         let level = level_for(stored.len)?;
         let mut ids = Bytes::from(stored.ids);
         for _ in 0..level {
@@ -408,6 +408,18 @@ impl Client {
         let needed = if context.options.safety == Safety::Waived { 0 } else { must_vanish(farmers) };
         left.filter(|left| *left >= needed).ok_or(PutError::NotCommitted { confirmed, farmers })
     }
+}
+
+/// Whether a manifest can name a file of so many bytes, however it is cut, and its readers can hold these names.
+fn check_len(total_len: u64, chunking: Chunking) -> Result<(), TooLongError> {
+    let names_bytes = match chunking {
+        Chunking::Fixed => level_for(total_len).map(|_| Layout::sealed(total_len).count() * REF_BYTES as u64)?,
+        Chunking::ByContent => {
+            uneven::check_total(total_len)?;
+            total_len.div_ceil(CDC_MIN_BYTES as u64) * uneven::ROW_BYTES as u64
+        }
+    };
+    if fits_memory(names_bytes) { Ok(()) } else { Err(TooLongError { total_len }) }
 }
 
 impl From<InputError> for PutError {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use dsn_core::{
-    manifest::ids,
-    uneven::{RowsChunk, Stretch, UnevenList, check_total, row},
+    manifest::{TooLongError, ids},
+    uneven::{ROW_BYTES, RowsChunk, Stretch, UnevenList, check_total, row},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -12,7 +12,7 @@ use crate::{
     download::GetContext,
     error::{GetError, PutError},
     get::join,
-    opened::{Place, malformed},
+    opened::{Place, check_names, fits_memory, malformed},
     put::{StoredContent, Totals},
     upload::PutContext,
 };
@@ -27,6 +27,9 @@ impl Client {
     ) -> Result<UnevenList, PutError> {
         check_total(stored.len)?;
         let chunks = stored.lens.len() as u64;
+        if !fits_memory(chunks * ROW_BYTES as u64) {
+            return Err(TooLongError { total_len: stored.len }.into());
+        }
         let all = ids(&stored.ids).zip(&stored.lens).flat_map(|(id, len)| row(id.as_bytes(), *len));
         let mut rows: Bytes = all.collect::<Vec<u8>>().into();
         let contents = UnevenList::contents(&rows);
@@ -50,7 +53,9 @@ impl Client {
         if let Some(all) = list.stretch() {
             return Ok(all);
         }
-        let stretches = stream::iter(list.row_chunks())
+        let chunks = list.row_chunks();
+        check_names(chunks.iter().map(|chunk| chunk.chunk_len() as u64).sum())?;
+        let stretches = stream::iter(chunks)
             .map(|chunk| async move { self.stretch(context, list, &chunk).await })
             .buffered(self.options.get_chunks_in_flight);
         Ok(list.joined(stretches.try_collect().await?))
