@@ -148,6 +148,32 @@ fn folders_come_back_whole_and_file_by_file_and_several_are_told_apart() {
 }
 
 #[test]
+fn what_is_sealed_comes_off_a_stick_with_its_capability_and_not_without() {
+    let mut network = TestNetwork::start(2);
+    let top = network.path("diary");
+    fs::create_dir(&top).unwrap();
+    fs::write(top.join("short"), "nobody else's business").unwrap();
+    fs::copy(network.file("made", 300_000), top.join("long")).unwrap();
+    let put = output(network.dsn().args(["put", "--private"]).arg(&top));
+    assert!(put.status.success(), "{}", shown(&put));
+    let capability = String::from_utf8(put.stdout).unwrap().trim().to_owned();
+    let cid = String::from_utf8(output(network.dsn().args(["cap", "verify", &capability])).stdout).unwrap();
+    let stick = export(&network, cid.trim(), "0-15", "stick");
+    (0..2).for_each(|index| network.kill(index));
+
+    let copy = network.path("copy");
+    let import =
+        |more: &[&str]| output(lonely(network.folder.path()).arg("import").arg(&stick).args(more).arg("-o").arg(&copy));
+    refused(&import(&[]), 6, "error: it is sealed");
+    assert!(!copy.exists());
+    let done = import(&["--cid", &capability]);
+    assert!(done.status.success() && same_tree(&top, &copy), "{}", shown(&done));
+    fs::remove_dir_all(&copy).unwrap();
+    let done = import(&["--cid", &format!("{capability}/short")]);
+    assert!(done.status.success() && fs::read(&copy).unwrap() == b"nobody else's business", "{}", shown(&done));
+}
+
+#[test]
 fn a_chunk_that_comes_twice_is_exported_once_and_a_lost_one_is_named_by_its_place() {
     let mut network = TestNetwork::start(2);
     let file = network.path("zeros and a tail");
