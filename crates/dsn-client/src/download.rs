@@ -13,7 +13,7 @@ use dsn_core::{
     locator::VerifiedLocator,
     node_id::NodeId,
     piece::{Piece, VerifiedPiece},
-    ports::{PeerEvidence, compute},
+    ports::compute,
     rpc::{Request, Response, Want},
 };
 use futures::FutureExt;
@@ -133,31 +133,16 @@ impl Client {
         node: NodeId,
         indices: IndexSet,
     ) -> Answer<VerifiedPiece> {
-        let (asked, settle) = (Instant::now(), self.settle(node));
-        let want = Want { chunk: descriptor.id(), indices };
-        let came = match self.ask_patiently(node, Request::Fetch(vec![want])).await {
-            Ok(Response::Fetched(parts)) => {
-                let wanted = parts.into_iter().filter(|p| p.chunk == want.chunk && indices.contains(p.index));
-                let pieces: Vec<_> = wanted.map(|p| Piece { index: p.index, bytes: p.bytes }).collect();
-                let descriptor = descriptor.clone();
-                let is_late = asked.elapsed() > self.options.hedge_after;
-                let checked = compute(&*self.parts.compute, move || check(pieces, &descriptor, is_late)).await;
-                self.count_bad(context, node, checked.bad);
-                Ok(checked)
-            }
-            Ok(_) => Err(Self::bad_answer(node)),
-            Err(error) => Err(error),
+        let (asked, want) = (Instant::now(), Want { chunk: descriptor.id(), indices });
+        let check = async |response| {
+            let Response::Fetched(parts) = response else { return None };
+            let wanted = parts.into_iter().filter(|p| p.chunk == want.chunk && indices.contains(p.index));
+            let pieces: Vec<_> = wanted.map(|p| Piece { index: p.index, bytes: p.bytes }).collect();
+            let descriptor = descriptor.clone();
+            let is_late = asked.elapsed() > self.options.hedge_after;
+            Some(compute(&*self.parts.compute, move || check(pieces, &descriptor, is_late)).await)
         };
-        drop(settle);
-        Answer { node, indices, asked, came }
-    }
-
-    /// A holder sent so many pieces, or slices of them, that were wrong.
-    pub(crate) fn count_bad(&self, context: &GetContext<'_>, node: NodeId, bad: u64) {
-        if bad > 0 {
-            self.network().report(node, PeerEvidence::WrongBytes);
-            context.counters.pieces_bad.fetch_add(bad, Ordering::Relaxed);
-        }
+        self.ask_holder(context, node, indices, Request::Fetch(vec![want]), check).await
     }
 }
 

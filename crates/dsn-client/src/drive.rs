@@ -7,7 +7,7 @@ use dsn_core::{
     canary::{Bug, planted},
     index_set::IndexSet,
     node_id::NodeId,
-    ports::NetworkError,
+    ports::{NetworkError, PeerEvidence},
     rpc::{Request, Response},
 };
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -107,8 +107,30 @@ impl Client {
         }
     }
 
+    /// Asks a holder. What it answered is for `check`: what came, and none when it breaks the protocol.
+    pub(crate) async fn ask_holder<T>(
+        &self,
+        context: &GetContext<'_>,
+        node: NodeId,
+        indices: IndexSet,
+        request: Request,
+        check: impl AsyncFnOnce(Response) -> Option<Arrivals<T>>,
+    ) -> Answer<T> {
+        let (asked, settle) = (Instant::now(), self.settle(node));
+        let came = match self.ask_patiently(node, request).await {
+            Ok(response) => check(response).await.ok_or_else(|| Self::bad_answer(node)),
+            Err(error) => Err(error),
+        };
+        if let Ok(Arrivals { bad: bad @ 1.., .. }) = &came {
+            self.network().report(node, PeerEvidence::WrongBytes);
+            context.counters.pieces_bad.fetch_add(*bad, Ordering::Relaxed);
+        }
+        drop(settle);
+        Answer { node, indices, asked, came }
+    }
+
     /// Asks a busy holder again; others are asked meanwhile.
-    pub(crate) async fn ask_patiently(&self, node: NodeId, request: Request) -> Result<Response, NetworkError> {
+    async fn ask_patiently(&self, node: NodeId, request: Request) -> Result<Response, NetworkError> {
         let mut tries = 1;
         loop {
             match self.request(node, request.clone()).await {
@@ -148,13 +170,13 @@ impl Client {
     }
 
     /// Counts a request as no longer in flight once this is dropped.
-    pub(crate) fn settle(&self, node: NodeId) -> Settle<'_> {
+    fn settle(&self, node: NodeId) -> Settle<'_> {
         Settle { client: self, node }
     }
 }
 
 /// Counts a request as no longer in flight, also when it is given up.
-pub(crate) struct Settle<'a> {
+struct Settle<'a> {
     client: &'a Client,
     node: NodeId,
 }

@@ -28,7 +28,6 @@ use dsn_core::{
     slice::{self, GroupRange, SliceWant, VerifiedSlice, groups, slice_max_bytes},
 };
 use futures::{FutureExt, future::Either};
-use tokio::time::Instant;
 
 use self::plan::{Band, Plan};
 use crate::{
@@ -165,22 +164,19 @@ impl Client {
         indices: IndexSet,
         band: &Band,
     ) -> Answer<VerifiedSlice> {
-        let (asked, settle) = (Instant::now(), self.settle(node));
         let chunk = descriptor.id();
         let want = |index| Some(SliceWant { chunk, index, range: *band.get(&index)? });
         let wants: Vec<SliceWant> = indices.iter().filter_map(want).collect();
-        let came = match self.ask_patiently(node, Request::Slices(wants.clone())).await {
-            Ok(Response::Sliced(slices)) if slices.len() <= wants.len() => {
-                let descriptor = descriptor.clone();
-                let checked = compute(&*self.parts.compute, move || check(&wants, slices, &descriptor)).await;
-                self.count_bad(context, node, checked.bad);
-                Ok(checked)
+        let request = Request::Slices(wants.clone());
+        let check = async |response| {
+            let Response::Sliced(slices) = response else { return None };
+            if slices.len() > wants.len() {
+                return None;
             }
-            Ok(_) => Err(Self::bad_answer(node)),
-            Err(error) => Err(error),
+            let descriptor = descriptor.clone();
+            Some(compute(&*self.parts.compute, move || check(&wants, slices, &descriptor)).await)
         };
-        drop(settle);
-        Answer { node, indices, asked, came }
+        self.ask_holder(context, node, indices, request, check).await
     }
 }
 
