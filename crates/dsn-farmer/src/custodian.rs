@@ -1,5 +1,4 @@
-//! Keeps locators for others. One task owns the merging, so that two publications of one chunk never lose each other's
-//! receipts, and whatever waits is merged and written with one fsync.
+//! Keeps locators for others: receipts of one chunk that come in several publications are merged.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,83 +8,52 @@ use dsn_core::{
     locator::{Locator, VerifiedLocator},
     ports::{Environment, PieceStore, StoreError},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
+
+use crate::{
+    publications::{Keeper, Publications},
+    state::Presences,
 };
 
-use crate::state::Presences;
-
-/// Publications waiting; each is one request, and requests are bounded by the network adapter already.
-const QUEUE: usize = 256;
-
-/// Locators merged into one write.
-const GROUP_MAX: usize = 256;
-
-struct Publication {
-    locators: Vec<VerifiedLocator>,
-    kept: oneshot::Sender<Vec<bool>>,
-}
-
 /// Hands locators to the task that keeps them.
-#[derive(Debug)]
-pub(crate) struct Custodian {
-    queue: mpsc::Sender<Publication>,
-    task: JoinHandle<()>,
-}
+pub(crate) type Custodian = Publications<VerifiedLocator>;
 
-struct Keeper {
+/// Keeps locators.
+pub(crate) struct LocatorKeeper {
     store: Arc<dyn PieceStore>,
     environment: Arc<dyn Environment>,
     max_locators: u64,
     seen: Arc<Presences>,
 }
 
-impl Custodian {
-    /// Starts the task; needs a running tokio runtime.
-    pub(crate) fn start(
+impl LocatorKeeper {
+    /// At most so many; of those that overflow, whose holders were seen to be true stay first.
+    pub(crate) fn new(
         store: Arc<dyn PieceStore>,
         environment: Arc<dyn Environment>,
         max_locators: u64,
         seen: Arc<Presences>,
     ) -> Self {
-        let (queue, receive) = mpsc::channel(QUEUE);
-        let keeper = Keeper { store, environment, max_locators, seen };
-        Self { queue, task: tokio::spawn(keeper.run(receive)) }
-    }
-
-    /// Keeps locators; says of each whether it is durable now. Dropping the future may leave them kept.
-    pub(crate) async fn keep(&self, locators: Vec<VerifiedLocator>) -> Vec<bool> {
-        let given = locators.len();
-        let (kept, receive) = oneshot::channel();
-        let sent = self.queue.send(Publication { locators, kept }).await;
-        let kept = if sent.is_ok() { receive.await.ok() } else { None };
-        kept.unwrap_or_else(|| vec![false; given])
-    }
-
-    /// Stops the task; what is acknowledged is durable already.
-    pub(crate) fn stop(&self) {
-        self.task.abort();
+        Self { store, environment, max_locators, seen }
     }
 }
 
-impl Keeper {
-    async fn run(self, mut queue: mpsc::Receiver<Publication>) {
-        let mut group = Vec::new();
-        while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
-            let locators = group.iter().flat_map(|publication| publication.locators.iter().cloned()).collect();
-            let kept = self.merge(locators).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "locators could not be kept");
-                BTreeMap::new()
-            });
-            for publication in group.drain(..) {
-                let answer = publication.locators.iter().map(|l| kept.get(&l.chunk()).copied().unwrap_or(false));
-                let _gone_when_nobody_waits = publication.kept.send(answer.collect());
-            }
-        }
+impl Keeper for LocatorKeeper {
+    type Record = VerifiedLocator;
+    type Kept = BTreeMap<ChunkId, bool>;
+
+    const WHAT: &'static str = "locators";
+    const QUEUE: usize = 256;
+    const GROUP_MAX: usize = 256;
+
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    async fn merge(&self, locators: Vec<VerifiedLocator>) -> Result<BTreeMap<ChunkId, bool>, StoreError> {
+    fn is_kept(kept: &Self::Kept, locator: &VerifiedLocator) -> bool {
+        kept.get(&locator.chunk()).copied().unwrap_or(false)
+    }
+
+    async fn merge(&mut self, locators: Vec<VerifiedLocator>) -> Result<Self::Kept, StoreError> {
         let now = self.environment.unix_secs();
         let proved = |node| self.seen.with(|seen| seen.has_proved(node, now));
         let mut merged: BTreeMap<ChunkId, VerifiedLocator> = BTreeMap::new();

@@ -22,9 +22,10 @@ use dsn_core::{
 use tokio::sync::watch;
 
 use crate::{
-    custodian::Custodian,
+    custodian::{Custodian, LocatorKeeper},
     names::NameKeeper,
     options::{Disk, FarmerOptions},
+    publications::Publications,
     state::{Counters, Damaged, Drain, Grants, Greetings, Intents, Owners, Presences, Queue, Registry},
 };
 
@@ -73,12 +74,12 @@ impl Farmer {
     /// A farmer on these ports; needs a running tokio runtime.
     pub fn new(parts: FarmerParts, options: FarmerOptions) -> Self {
         let liveness = Arc::new(Presences::new(options.upkeep.absent_grace_secs));
-        let custodian = Custodian::start(
+        let custodian = Publications::start(LocatorKeeper::new(
             Arc::clone(&parts.store) as Arc<dyn PieceStore>,
             Arc::clone(&parts.environment),
             options.max_locators,
             Arc::clone(&liveness),
-        );
+        ));
         let name_keeper = NameKeeper::start(
             Arc::clone(&parts.store) as Arc<dyn NameStore>,
             Arc::clone(&parts.environment),

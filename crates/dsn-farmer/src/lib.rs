@@ -15,6 +15,7 @@ mod options;
 mod pages;
 mod patrol;
 mod prove;
+mod publications;
 mod registrar;
 mod repairer;
 mod scrubber;

@@ -1,5 +1,4 @@
-//! Keeps records of names for others. One task owns the merging, as with locators, so that two publications of one name
-//! never lose each other's records and a conflict between two writers stays visible. A record is verified before it is
+//! Keeps records of names for others. Records of one name are merged, so that a conflict between two writers stays visible. A record is verified before it is
 //! kept and again when it is read. A new version is passed on to be announced, and one that others announce is kept when
 //! its name is.
 
@@ -15,21 +14,13 @@ use dsn_core::{
     ports::{Environment, NameStore, StoreError, compute},
     rpc::{Refusal, Response},
 };
-use tokio::{
-    sync::{broadcast, mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::broadcast;
 
 use crate::{
     farmer::Farmer,
+    publications::{Keeper, Publications},
     state::{NameIndex, Newcomers},
 };
-
-/// Publications waiting; each is one request, and requests are bounded by the network adapter already.
-const QUEUE: usize = 64;
-
-/// Publications merged into one write.
-const GROUP_MAX: usize = 16;
 
 /// Names read in one go at the start.
 const PAGE: usize = 1024;
@@ -37,23 +28,16 @@ const PAGE: usize = 1024;
 /// New versions that wait to be announced; those that have waited longest are never announced when there are more.
 const FRESH: usize = 64;
 
-struct Publication {
-    records: Vec<VerifiedName>,
-    /// Who wants to know what is kept: nobody, when everybody was told.
-    kept: Option<oneshot::Sender<Vec<bool>>>,
-}
-
 /// Hands records of names to the task that keeps them.
 #[derive(Debug)]
 pub(crate) struct NameKeeper {
-    queue: mpsc::Sender<Publication>,
+    queue: Publications<VerifiedName>,
     index: Arc<Mutex<NameIndex>>,
     newcomers: Mutex<Newcomers>,
     fresh: broadcast::Sender<NameRecord>,
-    task: JoinHandle<()>,
 }
 
-struct Keeper {
+struct RecordKeeper {
     store: Arc<dyn NameStore>,
     environment: Arc<dyn Environment>,
     network: NetworkName,
@@ -66,28 +50,23 @@ struct Keeper {
 impl NameKeeper {
     /// Starts the task; needs a running tokio runtime.
     pub(crate) fn start(store: Arc<dyn NameStore>, environment: Arc<dyn Environment>, network: NetworkName) -> Self {
-        let (queue, receive) = mpsc::channel(QUEUE);
         let index = Arc::<Mutex<NameIndex>>::default();
         let (fresh, _) = broadcast::channel(FRESH);
-        let keeper =
-            Keeper { store, environment, network, index: Arc::clone(&index), fresh: fresh.clone(), is_loaded: false };
-        Self { queue, index, newcomers: Mutex::default(), fresh, task: tokio::spawn(keeper.run(receive)) }
-    }
-
-    /// Keeps records; says of each whether it is among the newest of its name, and durable now. Dropping the future may
-    /// leave them kept.
-    async fn keep(&self, records: Vec<VerifiedName>) -> Vec<bool> {
-        let given = records.len();
-        let (kept, receive) = oneshot::channel();
-        let sent = self.queue.send(Publication { records, kept: Some(kept) }).await;
-        let kept = if sent.is_ok() { receive.await.ok() } else { None };
-        kept.unwrap_or_else(|| vec![false; given])
+        let keeper = RecordKeeper {
+            store,
+            environment,
+            network,
+            index: Arc::clone(&index),
+            fresh: fresh.clone(),
+            is_loaded: false,
+        };
+        Self { queue: Publications::start(keeper), index, newcomers: Mutex::default(), fresh }
     }
 
     /// Keeps what somebody has announced, if its name is kept here; not when there is too much to do, since who asks finds out.
     pub(crate) fn hear(&self, record: VerifiedName) {
         if self.knows(record.body().name) {
-            let _dropped_when_busy = self.queue.try_send(Publication { records: vec![record], kept: None });
+            self.queue.try_keep(vec![record]);
         }
     }
 
@@ -117,34 +96,28 @@ impl NameKeeper {
 
     /// Stops the task; what is acknowledged is durable already.
     pub(crate) fn stop(&self) {
-        self.task.abort();
+        self.queue.stop();
     }
 }
 
-impl Keeper {
-    async fn run(mut self, mut queue: mpsc::Receiver<Publication>) {
-        if let Err(error) = self.load().await {
-            tracing::warn!(%error, "which names are kept is not known yet");
-        }
-        let mut group = Vec::new();
-        while queue.recv_many(&mut group, GROUP_MAX).await > 0 {
-            let records = group.iter().flat_map(|publication| publication.records.iter().cloned()).collect();
-            let kept = self.merge(records).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "records of names could not be kept");
-                BTreeMap::new()
-            });
-            for Publication { records, kept: told } in group.drain(..) {
-                let Some(told) = told else { continue };
-                let is_kept = |record: &VerifiedName| {
-                    kept.get(&record.body().name).is_some_and(|known| known.records().contains(record))
-                };
-                let _gone_when_nobody_waits = told.send(records.iter().map(is_kept).collect());
-            }
-        }
+impl Keeper for RecordKeeper {
+    type Record = VerifiedName;
+    /// What is kept of these names now.
+    type Kept = BTreeMap<Name, KnownName>;
+
+    const WHAT: &'static str = "records of names";
+    const QUEUE: usize = 64;
+    const GROUP_MAX: usize = 16;
+
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        self.load().await
     }
 
-    /// What is kept of these names now.
-    async fn merge(&mut self, records: Vec<VerifiedName>) -> Result<BTreeMap<Name, KnownName>, StoreError> {
+    fn is_kept(kept: &Self::Kept, record: &VerifiedName) -> bool {
+        kept.get(&record.body().name).is_some_and(|known| known.records().contains(record))
+    }
+
+    async fn merge(&mut self, records: Vec<VerifiedName>) -> Result<Self::Kept, StoreError> {
         self.load().await?;
         let now = self.environment.unix_secs();
         let mut merged: BTreeMap<Name, KnownName> = BTreeMap::new();
@@ -176,7 +149,9 @@ impl Keeper {
         merged.iter().for_each(|(name, known)| index.set(*name, known.until()));
         Ok(merged)
     }
+}
 
+impl RecordKeeper {
     /// Learns which names the store has, once.
     async fn load(&mut self) -> Result<(), StoreError> {
         let mut after = None;
@@ -221,7 +196,7 @@ impl Farmer {
         for record in &mut verified {
             record.take_if(|record| !self.name_keeper.is_welcome(from, record.body().name, now));
         }
-        let mut kept = self.name_keeper.keep(verified.iter().flatten().cloned().collect()).await.into_iter();
+        let mut kept = self.name_keeper.queue.keep(verified.iter().flatten().cloned().collect()).await.into_iter();
         let answer = verified.iter().map(|record| record.is_some() && kept.next().unwrap_or(false));
         Response::NamesPublished(answer.collect())
     }
