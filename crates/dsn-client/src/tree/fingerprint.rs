@@ -2,17 +2,14 @@
 //! without a network and without coding anything; it is no CID and nobody else ever sees it. Times, owners and
 //! permissions other than the owner's to execute count for nothing, as in a put.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, path::Path};
 
 use dsn_core::hash::Hash;
 
 use super::{Content, DiskTree, Found, FoundWhat, Source, Special, Tree};
 use crate::input::InputError;
 
-const CONTEXT: &[u8] = b"dsn folder fingerprint v1";
-
-/// Bytes of a large file read at once.
-const BLOCK_BYTES: usize = 1024 * 1024;
+const CONTEXT: &str = "dsn folder fingerprint v1";
 
 /// The hash of all that is in a folder.
 ///
@@ -21,16 +18,17 @@ const BLOCK_BYTES: usize = 1024 * 1024;
 pub async fn fingerprint(top: &Path) -> Result<Hash, InputError> {
     let mut tree = DiskTree::open(top, Special::Refuse)?;
     tree.survey().await?;
-    let mut state = Hash::of(CONTEXT);
+    let mut all = blake3::Hasher::new_derive_key(CONTEXT);
     while let Some(Found { path, what }) = tree.next().await? {
         let (kind, content) = match what {
             FoundWhat::Folder => (b'd', Hash::of(b"")),
             FoundWhat::Link(target) => (b'l', Hash::of(&target)),
             FoundWhat::File { executable, content } => (if executable { b'x' } else { b'f' }, hash(content).await?),
         };
-        state = Hash::of(&[&state.0[..], &[kind], &content.0, path.as_bytes()].concat());
+        // All of one length: where one entry ends and the next begins is in no doubt.
+        all.update(&[kind]).update(&content.0).update(&Hash::of(path.as_bytes()).0);
     }
-    Ok(state)
+    Ok(Hash(*all.finalize().as_bytes()))
 }
 
 async fn hash(content: Content) -> Result<Hash, InputError> {
@@ -47,17 +45,10 @@ async fn hash(content: Content) -> Result<Hash, InputError> {
     }
 }
 
-/// The hash of a file's blocks, each with all before it. Another rule than for small files, which have other lengths.
 fn hash_file(path: &Path) -> std::io::Result<Hash> {
-    let (mut file, mut state, mut block) = (File::open(path)?, Hash::of(CONTEXT), Vec::new());
-    loop {
-        block.clear();
-        block.extend_from_slice(&state.0);
-        if file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)? == 0 {
-            return Ok(state);
-        }
-        state = Hash::of(&block);
-    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(Hash(*hasher.finalize().as_bytes()))
 }
 
 #[cfg(test)]
@@ -69,6 +60,8 @@ mod tests {
 
     use super::*;
 
+    const LARGE_BYTES: usize = 1_500_000;
+
     #[tokio::test]
     async fn whatever_is_changed_in_a_folder_changes_its_fingerprint() {
         let root = tempfile::tempdir().unwrap();
@@ -77,7 +70,7 @@ mod tests {
             drop(fs::remove_dir_all(&top));
             fs::create_dir_all(top.join("a/empty")).unwrap();
             fs::write(top.join("a/small"), "small").unwrap();
-            fs::write(top.join("large"), vec![7; 3 * BLOCK_BYTES / 2]).unwrap();
+            fs::write(top.join("large"), vec![7; LARGE_BYTES]).unwrap();
             symlink("a/small", top.join("link")).unwrap();
         };
         make();
@@ -87,7 +80,7 @@ mod tests {
         let changes: [(&str, &dyn Fn()); 8] = [
             ("a byte", &|| fs::write(top.join("a/small"), "smalL").unwrap()),
             ("the last byte", &|| {
-                let mut bytes = vec![7; 3 * BLOCK_BYTES / 2];
+                let mut bytes = vec![7; LARGE_BYTES];
                 *bytes.last_mut().unwrap() = 8;
                 fs::write(top.join("large"), bytes).unwrap();
             }),
