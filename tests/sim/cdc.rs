@@ -1,8 +1,6 @@
 //! Files cut by their content, on virtual time: what is sent again after a change, and that every way to read, repair and
 //! keep them works as with chunks of one size.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use dsn_client::{
@@ -26,7 +24,10 @@ use dsn_core::{
 };
 use dsn_sim::{Link, World, put_chunks, run};
 
-use crate::folders::{made, path};
+use crate::{
+    folders::{made, path},
+    sealed::healthy_and_kept,
+};
 
 const MIB: usize = 1 << 20;
 
@@ -183,10 +184,7 @@ fn the_cid_alone_suffices_to_ask_repair_keep_and_give_up() {
         let bytes = made(5, 12 * MIB);
         let reports = [put(&client, &bytes, cdc()).await, put(&client, &bytes, sealed()).await];
         for report in &reports {
-            let stat = client.stat(report.cid).await.expect("readable");
-            assert_eq!((stat.health, stat.chunks, stat.bytes), (Health::Healthy, report.chunks, report.bytes));
-            let kept = client.keep_file(report.cid, Keep::For(Duration::from_secs(1 << 20))).await.expect("readable");
-            assert_eq!((kept.confirmed, kept.unlocated, kept.chunks as u64), (kept.farmers, 0, report.chunks));
+            healthy_and_kept(&client, report).await;
         }
         let gone: Vec<_> = world.farmers().into_iter().take(3).collect();
         gone.iter().for_each(|farmer| world.leave(*farmer));

@@ -143,6 +143,14 @@ fn a_sealed_folder_comes_back_and_tells_no_name_without_its_key() {
     });
 }
 
+/// All of its chunks are well, and all who hold some are told to keep them.
+pub(crate) async fn healthy_and_kept(client: &Client, report: &PutReport) {
+    let stat = client.stat(report.cid).await.expect("readable");
+    assert_eq!((stat.health, stat.chunks, stat.bytes), (Health::Healthy, report.chunks, report.bytes));
+    let kept = client.keep_file(report.cid, Keep::For(Duration::from_secs(1 << 20))).await.expect("readable");
+    assert_eq!((kept.confirmed, kept.unlocated, kept.chunks as u64), (kept.farmers, 0, report.chunks));
+}
+
 #[test]
 fn the_cid_alone_suffices_to_ask_repair_and_keep() {
     run(async {
@@ -154,10 +162,7 @@ fn the_cid_alone_suffices_to_ask_repair_and_keep() {
         let mut input = MemoryTree::new(entries.into_iter().collect());
         let folder = client.put_folder(&mut input, sealed(), &NoProgress).await.expect("all is well");
         for report in [&file, &folder] {
-            let stat = client.stat(report.cid).await.expect("readable");
-            assert_eq!((stat.health, stat.chunks, stat.bytes), (Health::Healthy, report.chunks, report.bytes));
-            let kept = client.keep_file(report.cid, Keep::For(Duration::from_secs(1 << 20))).await.expect("readable");
-            assert_eq!((kept.confirmed, kept.unlocated, kept.chunks as u64), (kept.farmers, 0, report.chunks));
+            healthy_and_kept(&client, report).await;
         }
         let gone: Vec<_> = world.farmers().into_iter().take(3).collect();
         gone.iter().for_each(|farmer| world.leave(*farmer));
