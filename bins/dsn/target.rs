@@ -115,7 +115,7 @@ impl Asked {
             (_, Some(target)) => Self::parse(target),
             (Some(text), None) => Self::parse(OsStr::new(text.trim())),
             (None, None) => Err(Failure::new(Exit::Usage, "nothing was named")
-                .hint("name a CID or a capability, or a file with one: --cap FILE")),
+                .hint("name a CID, a name or a capability, or a file with one: --cap FILE")),
         }
     }
 
