@@ -38,6 +38,8 @@ const MESSAGE: usize = 1 << 20;
 /// Messages of one measurement.
 const MESSAGES: usize = 384;
 const ROUNDS: usize = 3;
+/// A farmer gives one node 512 MiB at once and 256 MiB a second: after this long one measurement's are there again.
+const REST: Duration = Duration::from_secs(2);
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 
 fn main() {
@@ -68,7 +70,9 @@ struct Figure {
 async fn figure(work: impl Future<Output = ()>) -> Figure {
     let (begin, cpu) = (Instant::now(), cpu_seconds());
     work.await;
-    Figure { seconds: begin.elapsed().as_secs_f64(), cpu_seconds: cpu_seconds() - cpu }
+    let figure = Figure { seconds: begin.elapsed().as_secs_f64(), cpu_seconds: cpu_seconds() - cpu };
+    tokio::time::sleep(REST).await;
+    figure
 }
 
 /// User and system time of this process, from the kernel, in ticks of 10 ms.
