@@ -28,7 +28,8 @@ pub(crate) struct Usage {
 /// Farmers as `dsn devnet` starts them.
 pub(crate) struct Devnet {
     child: Child,
-    pids: Vec<u32>,
+    /// All farmers, those killed too.
+    pub(crate) pids: Vec<u32>,
     alive: Vec<u32>,
     bootstrap: Vec<String>,
     folder: TempDir,

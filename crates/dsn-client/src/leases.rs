@@ -7,7 +7,6 @@ use std::{
 };
 
 use dsn_core::{
-    canary::{Bug, planted},
     cid::Cid,
     hash::ChunkId,
     lease::{Lease, LeaseBody, VerifiedLease},
@@ -211,9 +210,6 @@ impl Client {
         holders: impl Iterator<Item = NodeId>,
         leases: Vec<VerifiedLease>,
     ) {
-        if planted(Bug::RepairDropsLeases) {
-            return;
-        }
         let leases: Vec<Lease> = leases.into_iter().map(VerifiedLease::into_signed).collect();
         let Some(root) = leases.first().map(|lease| lease.body().root) else { return };
         let commit = Commit { put_id: context.put_id, owner: context.owner, root, leases };

@@ -60,8 +60,6 @@ pub enum Bug {
     IntentForEver,
     /// Intents are remembered without end.
     IntentsUnbounded,
-    /// A repaired chunk's new holders get no lease.
-    RepairDropsLeases,
     /// A repair is not told to the custodians.
     RepairUnpublished,
     /// Nodes that become custodians are told nothing.

@@ -23,7 +23,7 @@ enum Play {
 }
 
 /// Each bug with what finds it.
-const KNOWN: [(Bug, Play, u64); 30] = [
+const KNOWN: [(Bug, Play, u64); 31] = [
     (Bug::ReceiptBeforeWrite, Play::Minutes, 0),
     (Bug::NoSync, Play::Minutes, 6),
     (Bug::GetUnchecked, Play::Minutes, 1),
@@ -38,6 +38,7 @@ const KNOWN: [(Bug, Play, u64); 30] = [
     (Bug::CommitNotBound, Play::Month, 4),
     (Bug::LeasesIgnored, Play::Month, 4),
     (Bug::TrashForgotten, Play::Month, 4),
+    (Bug::TrashForEver, Play::Month, 0),
     (Bug::SilentForEver, Play::Month, 1),
     (Bug::RootsUnrepaired, Play::Month, 1),
     (Bug::RepairLate, Play::Month, 1),
