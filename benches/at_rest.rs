@@ -62,7 +62,9 @@ fn main() {
     let (farmers, minutes) = (number(0, FARMERS), number(1, MINUTES));
     let devnet = Devnet::start(&env::temp_dir(), farmers);
     println!("{farmers} farmers\n");
-    println!("| minute | connections, mean (most) | bytes/s sent | % of a core | largest, MiB |\n|---|---|---|---|---|");
+    println!(
+        "| minute | connections, mean (most) | bytes/s sent | % of a core | largest, MiB |\n|---|---|---|---|---|"
+    );
     let played: Vec<Minute> = (1..=minutes).map(|nth| print(&nth.to_string(), measure(&devnet))).collect();
     let last = &played[minutes.saturating_sub(WINDOW)..];
     let mean = |figure: fn(&Minute) -> f64| {

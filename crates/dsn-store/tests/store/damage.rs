@@ -2,7 +2,7 @@
 //! any case, and nothing is ever deleted.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use dsn_core::{
     erasure::EncodedChunk,
     ports::{PieceStore, StoreError},
 };
-use dsn_store::{OpenReport, RocksStore};
+use dsn_store::{OpenReport, RocksOptions, RocksStore};
 
 use crate::{
     fixtures::{batch, chunk, locator},
@@ -117,10 +117,11 @@ async fn heal(store: &RocksStore, chunks: &[EncodedChunk]) {
 
 /// After damage and healing everything is readable, now and after a restart.
 async fn check_heals(folder: &Path, store: RocksStore, chunks: &[EncodedChunk]) {
+    let all = Left { sound: chunks.len() * 4, lost: 0 };
     heal(&store, chunks).await;
-    assert_eq!(read_all(&store, chunks).await, Left { sound: 16, lost: 0 });
+    assert_eq!(read_all(&store, chunks).await, all);
     drop(store);
-    assert_eq!(read_all(&open(folder), chunks).await, Left { sound: 16, lost: 0 });
+    assert_eq!(read_all(&open(folder), chunks).await, all);
 }
 
 #[tokio::test]
@@ -170,6 +171,61 @@ async fn a_table_file_cut_short_costs_at_most_what_it_names() {
 #[tokio::test]
 async fn a_missing_table_file_costs_at_most_what_it_names() {
     check_tables(Harm::Gone).await;
+}
+
+/// Makes a store as a kill leaves it: several logs are in use, since pieces have become files and locators have not.
+async fn make_killed(folder: &Path) -> Vec<EncodedChunk> {
+    let options = RocksOptions { write_buffer_bytes: 1 << 20, ballast_bytes: 0, ..RocksOptions::default() };
+    let running = tempfile::tempdir().expect("a folder");
+    let store = RocksStore::open(running.path(), &options).expect("the store opens");
+    let chunks: Vec<EncodedChunk> = (0..20).map(|seed| chunk(seed, CHUNK_BYTES)).collect();
+    for chunk in &chunks {
+        store.put(batch((0..4).map(|index| (chunk, index)))).await.expect("put");
+        store.put_locators(vec![locator(chunk, 1)]).await.expect("locator");
+    }
+    // What a kill leaves is what lies in the files, once none of them is being written in the background.
+    while copy(running.path(), folder).is_err() {
+        fs::remove_dir_all(folder.join("db")).expect("a copy");
+    }
+    chunks
+}
+
+/// Copies a store that is open; an error when a file goes or comes meanwhile.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let names = || -> io::Result<Vec<_>> {
+        fs::read_dir(from.join("db"))?.map(|entry| Ok(Path::new("db").join(entry?.file_name()))).collect()
+    };
+    fs::create_dir_all(to.join("db"))?;
+    let before = names()?;
+    for name in before.iter().map(PathBuf::as_path).chain([Path::new("FORMAT")]) {
+        fs::copy(from.join(name), to.join(name))?;
+    }
+    if names()? == before { Ok(()) } else { Err(io::ErrorKind::StaleNetworkFileHandle.into()) }
+}
+
+#[tokio::test]
+async fn a_damaged_log_costs_what_was_in_it() {
+    let killed = tempfile::tempdir().expect("a folder");
+    let chunks = make_killed(killed.path()).await;
+    let logs = files(killed.path(), "log");
+    assert!(logs.len() >= 3, "only {} logs", logs.len());
+    let known = async |store: &RocksStore| {
+        let ids: Vec<_> = chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
+        store.locators(&ids).await.expect("read").into_iter().flatten().count()
+    };
+    for (log, what) in logs.iter().flat_map(|log| HARMS.map(|what| (log, what))) {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(killed.path(), folder.path()).expect("nobody uses it");
+        harm(&folder.path().join("db").join(log.file_name().expect("a name")), what);
+        let store = open(folder.path());
+        assert!(!matches!(store.report(), OpenReport::SetAside { .. }), "{log:?}, {what:?}");
+        let (known, left) = (known(&store).await, read_all(&store, &chunks).await);
+        assert!(
+            known >= 16 && left.sound >= 64,
+            "{log:?}, {what:?}: {known} locators, {left:?}, and a log has four of 20"
+        );
+        check_heals(folder.path(), store, &chunks).await;
+    }
 }
 
 #[tokio::test]
