@@ -118,6 +118,7 @@ pub(crate) fn input(error: &InputError) -> Failure {
     let of = |exit| Failure::of(exit, error);
     match error {
         InputError::Read { .. } => of(Exit::Disk),
+        InputError::Sort { .. } => of(Exit::Disk).hint("name a folder on a disk with room with TMPDIR"),
         InputError::Folder { .. } => of(Exit::Usage).hint("it has become a folder: put it again"),
         InputError::SpecialWithin { .. } => of(Exit::Disk).hint("leave them out with --skip-special"),
         InputError::Name { .. } => of(Exit::Disk).hint("give it another name"),

@@ -235,6 +235,27 @@ fn a_hundred_thousand_entries_go_there_and_back_in_little_memory() {
     assert!(put < 256 && get < 256, "{put} and {get} MiB");
 }
 
+/// Empty files with long names: then the names of one folder are the most that a put has to hold.
+#[test]
+fn a_folder_of_any_number_of_names_takes_the_same_memory_and_leaves_no_file_of_them() {
+    let network = TestNetwork::start(3);
+    let (few, many, temporary) = (network.path("few"), network.path("many"), network.path("tmp"));
+    for (top, names) in [(&few, 20_000), (&many, 200_000)] {
+        fs::create_dir(top).unwrap();
+        (0..names).for_each(|nth| drop(fs::File::create(top.join(format!("{nth:0240}"))).unwrap()));
+    }
+    let put = |top: &Path| {
+        let mut command = network.dsn();
+        command.env("TMPDIR", &temporary).arg("put").arg(top);
+        command
+    };
+    refused(&output(&mut put(&few)), 8, "hint: name a folder on a disk with room with TMPDIR");
+    fs::create_dir(&temporary).unwrap();
+    let (few, many) = (peak_mib(&mut put(&few)), peak_mib(&mut put(&many)));
+    assert!(many < few + 32, "{few} MiB, and {many} MiB with ten times as many names");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
 #[test]
 fn a_get_that_was_stopped_goes_on_and_leaves_nothing_that_looks_complete() {
     let network = TestNetwork::start(3);

@@ -1,9 +1,10 @@
 //! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`,
-//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`). Entries come one after the other in the order
+//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`); names in order (`names`). Entries come one after the other in the order
 //! of the folder, so that any number of them fits constant memory.
 
 mod disk;
 mod fingerprint;
+mod names;
 mod output;
 mod seed;
 
