@@ -190,8 +190,7 @@ impl Walk {
                 special.push(on_disk);
                 continue;
             }
-            extent.entries += 1;
-            extent.bytes += if meta.is_file() { meta.len() } else { 0 };
+            extent.add(meta.is_file().then_some((meta.len(), || Source::Disk(on_disk, meta.len()))));
         }
         Ok((extent, special))
     }
