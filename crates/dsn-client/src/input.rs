@@ -42,7 +42,7 @@ pub enum InputError {
         source: io::Error,
     },
     /// A folder has more names than fit memory, and the file in which they wait failed.
-    #[error("cannot sort the names in {} with a file in {}", path.display(), std::env::temp_dir().display())]
+    #[error("cannot sort the names in {} with a temporary file", path.display())]
     Sort {
         /// The folder.
         path: PathBuf,
