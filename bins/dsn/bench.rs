@@ -2,29 +2,38 @@
 //! a made-up file. It ends by itself, gives up what it has put and removes its temporary folder.
 
 mod coding;
+mod compare;
 mod machine;
 mod phase;
 mod plot;
 mod transfer;
 
 use dsn_cli::{Exit, Failure, human_bytes, note, parse_size, print_json, print_line};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use self::{machine::Machine, phase::Phase};
+use self::{
+    compare::{Compared, Old},
+    machine::Machine,
+    phase::Phase,
+};
 use crate::{args::Bench, context::Context, fleet, interrupt::Interrupts, put, scratch::Scratch};
 
 /// The network of the farmers that `--local` starts.
 const NETWORK: &str = "bench";
 
-#[derive(Serialize)]
+/// All that a bench tells, and what an earlier one has told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct BenchJson {
-    version: &'static str,
+    version: String,
     machine: Machine,
     parameters: Parameters,
     phases: Vec<Phase>,
+    /// Beside an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
+    compared: Option<Compared>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Parameters {
     bytes: u64,
     redundancy: String,
@@ -42,6 +51,10 @@ pub(crate) async fn run(context: &Context, args: &Bench) -> Result<(), Failure> 
     let class = put::class(context)?;
     if let Some(file) = &args.plot {
         plot::check(file)?;
+    }
+    let old = args.compare.as_deref().map(Old::read).transpose()?;
+    if let Some(old) = &old {
+        old.check_before(&Machine::this(), bytes, &class.to_string(), args.local)?;
     }
     let scratch = Scratch::new("bench")?;
     let measure = async {
@@ -61,9 +74,11 @@ pub(crate) async fn run(context: &Context, args: &Bench) -> Result<(), Failure> 
             stored_bytes: done.put.stored_bytes,
             chunks: done.put.chunks,
         };
-        Ok(BenchJson { version: env!("CARGO_PKG_VERSION"), machine: Machine::this(), parameters, phases })
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Ok(BenchJson { version, machine: Machine::this(), parameters, phases, compared: None })
     };
-    let done = interrupts.or(measure, "farmers forget what was stored by themselves, within a day").await?;
+    let mut done = interrupts.or(measure, "farmers forget what was stored by themselves, within a day").await?;
+    done.compared = old.map(|old| old.compare(&done)).transpose()?;
     if let Some(file) = &args.plot {
         plot::draw(file, &done.phases)?;
     }
@@ -103,11 +118,14 @@ fn tell(context: &Context, done: &BenchJson) {
     if context.json {
         return print_json(done);
     }
-    let BenchJson { version, machine, parameters, phases } = done;
+    let BenchJson { version, machine, parameters, phases, compared } = done;
     note(&format!("dsn {version} on {machine}"));
     let whose = if parameters.local_farmers.is_some() { "farmers on this machine" } else { "farmers" };
     let (size, stored) = (human_bytes(parameters.bytes), human_bytes(parameters.stored_bytes));
     note(&format!("{size}, {}: {stored} on {} {whose}", parameters.redundancy, parameters.farmers));
     print_line(Phase::HEADER);
     phases.iter().for_each(|phase| print_line(&phase.to_string()));
+    if let Some(compared) = compared {
+        print_line(&compared.to_string());
+    }
 }

@@ -118,6 +118,7 @@ pub(crate) fn input(error: &InputError) -> Failure {
     let of = |exit| Failure::of(exit, error);
     match error {
         InputError::Read { .. } => of(Exit::Disk),
+        InputError::Sort { .. } => of(Exit::Disk).hint("name a folder on a disk with room with TMPDIR"),
         InputError::Folder { .. } => of(Exit::Usage).hint("it has become a folder: put it again"),
         InputError::SpecialWithin { .. } => of(Exit::Disk).hint("leave them out with --skip-special"),
         InputError::Name { .. } => of(Exit::Disk).hint("give it another name"),
@@ -149,7 +150,9 @@ pub(crate) fn get(error: &GetError) -> Failure {
         GetError::Sealed => of(Exit::Integrity).hint("whoever put it sealed it wrong"),
         GetError::NoSuchPath { .. } => of(Exit::NotFound).hint("`dsn ls CID` shows what is in a folder"),
         GetError::Folder => of(Exit::Usage).hint("get it into a folder with -o OUT, or one of its files with CID/PATH"),
-        GetError::BadEntry { .. } => of(Exit::Integrity).hint("whoever put this folder made it wrong"),
+        GetError::BadEntry { .. } | GetError::NotAsStated { .. } => {
+            of(Exit::Integrity).hint("whoever put this folder made it wrong")
+        }
         GetError::Within { error: within, .. } => get(within).named(error.to_string()),
         GetError::Stalled { .. } => of(Exit::NotEnough).hint("try again; what was fetched is kept"),
         GetError::Network(error) => network(error),

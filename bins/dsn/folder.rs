@@ -88,6 +88,14 @@ impl Folder {
         self.settle(&self.write_fresh(name, bytes, Readers::Usual)?, name)
     }
 
+    /// Changes a list as text, which is empty when there is none yet; one command at a time.
+    pub(crate) fn change(&self, name: &str, work: impl FnOnce(&str) -> String) -> io::Result<()> {
+        let lock = File::create(self.path(&format!("{name}.lock")))?;
+        lock.lock()?;
+        let text = fs::read_to_string(self.path(name)).unwrap_or_default();
+        self.replace(name, work(&text).as_bytes())
+    }
+
     /// Writes a file under a name of this process, to be given its own; it is durable, and gone if that fails.
     pub(crate) fn write_fresh(&self, name: &str, bytes: &[u8], readers: Readers) -> io::Result<PathBuf> {
         let fresh = self.path(&format!("{name}.new-{}", std::process::id()));

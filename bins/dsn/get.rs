@@ -21,6 +21,7 @@ use crate::{
     failures,
     interrupt::Interrupts,
     meter::GetMeter,
+    put,
     session::Session,
     target::{Asked, Target},
 };
@@ -146,7 +147,7 @@ fn tell(context: &Context, report: &GetReport, entries: Option<u64>, path: Optio
             } else {
                 String::new()
             };
-            let entries = entries.map(|entries| format!("{entries} entries, ")).unwrap_or_default();
+            let entries = entries.map(|entries| put::entries_of(entries) + ", ").unwrap_or_default();
             let bytes = human_bytes(report.bytes);
             note(&format!("{entries}{bytes} in {seconds:.1} s{resumed}: {}", path.display()));
         }

@@ -33,6 +33,7 @@ mod own_names;
 mod owned;
 mod peers;
 mod psk;
+mod pushed;
 mod put;
 mod reach;
 mod repair;

@@ -11,7 +11,6 @@ use dsn_core::{cid::Cid, identity::Identity, name::Name};
 use crate::{folder::Folder, runtime::unix_secs};
 
 const FILE: &str = "names";
-const LOCK: &str = "names.lock";
 const NEVER: &str = "-";
 const LABEL_MAX_BYTES: usize = 64;
 
@@ -33,25 +32,22 @@ pub(crate) struct OwnNames(BTreeMap<String, Option<Published>>);
 impl OwnNames {
     /// All names of the folder, by label.
     pub(crate) fn all(folder: &Folder) -> BTreeMap<String, Option<Published>> {
-        Self::load(folder).0
+        Self::read(&std::fs::read_to_string(folder.path(FILE)).unwrap_or_default()).0
     }
 
-    fn load(folder: &Folder) -> Self {
-        let text = std::fs::read_to_string(folder.path(FILE)).unwrap_or_default();
+    fn read(text: &str) -> Self {
         Self(text.lines().filter_map(read_line).collect())
     }
 
     /// Changes the list; one command at a time.
     fn change(folder: &Folder, work: impl FnOnce(&mut Self)) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| {
-            Failure::of(Exit::Disk, &error).named("the list of this folder's names was not written")
-        };
-        let lock = std::fs::File::create(folder.path(LOCK)).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let mut names = Self::load(folder);
-        work(&mut names);
-        let text: String = names.0.iter().map(|(label, published)| line(label, published.as_ref())).collect();
-        folder.replace(FILE, text.as_bytes()).map_err(failed)
+        let changed = folder.change(FILE, |text| {
+            let mut names = Self::read(text);
+            work(&mut names);
+            names.0.iter().map(|(label, published)| line(label, published.as_ref())).collect()
+        });
+        changed
+            .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's names was not written"))
     }
 
     /// Makes the key of a new name.

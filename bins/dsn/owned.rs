@@ -23,7 +23,10 @@ struct Entry {
 
 impl Owned {
     fn load(folder: &Folder) -> Self {
-        let text = std::fs::read_to_string(folder.path(FILE)).unwrap_or_default();
+        Self::read(&std::fs::read_to_string(folder.path(FILE)).unwrap_or_default())
+    }
+
+    fn read(text: &str) -> Self {
         let entry = |line: &str| {
             let mut words = line.split_whitespace();
             let cid = words.next()?.to_owned();
@@ -32,22 +35,20 @@ impl Owned {
         Self(text.lines().filter_map(entry).collect())
     }
 
-    fn save(&self, folder: &Folder) -> Result<(), Failure> {
+    fn text(&self) -> String {
         let line = |(cid, entry): (&String, &Entry)| format!("{cid} {} {}\n", entry.ttl_secs, entry.renewed_at);
-        let text: String = self.0.iter().map(line).collect();
-        folder
-            .replace(FILE, text.as_bytes())
-            .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's files was not written"))
+        self.0.iter().map(line).collect()
     }
 
     /// Changes the list; one command at a time.
     fn change(folder: &Folder, work: impl FnOnce(&mut Self)) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::of(Exit::Disk, &error);
-        let lock = std::fs::File::create(folder.path("owned.lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        let mut owned = Self::load(folder);
-        work(&mut owned);
-        owned.save(folder)
+        let changed = folder.change(FILE, |text| {
+            let mut owned = Self::read(text);
+            work(&mut owned);
+            owned.text()
+        });
+        changed
+            .map_err(|error| Failure::of(Exit::Disk, &error).named("the list of this folder's files was not written"))
     }
 
     /// A file was put, to be kept for so long; one without an end needs no renewing.

@@ -7,14 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dsn_cli::{Exit, Failure, Key, Origin, human_bytes, note, parse_span, print_json, print_line};
+use dsn_cli::{Exit, Failure, Key, Origin, counted, human_bytes, note, parse_span, print_json, print_line};
 use dsn_client::{
     Chunking, Privacy, PutOptions, PutReport, Safety,
     input::{FileInput, Input, InputError, PipeInput},
     tree::{DiskTree, Special},
 };
 use dsn_core::{capability::Capability, redundancy::Class, seal::Secret};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::{
     args::Put, context::Context, failures, interrupt::Interrupts, meter::PutMeter, owned::Owned, session::Session,
@@ -24,8 +25,8 @@ use crate::{
 struct PutJson {
     cid: String,
     /// Only of what is sealed: a secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    capability: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "revealed")]
+    capability: Option<Zeroizing<String>>,
     bytes: u64,
     chunks: u64,
     pieces: u64,
@@ -38,6 +39,11 @@ struct PutJson {
     /// Only of a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<u64>,
+}
+
+/// A secret, for whoever asked for it.
+fn revealed<S: Serializer>(text: &Option<Zeroizing<String>>, to: S) -> Result<S::Ok, S::Error> {
+    text.as_ref().map(|text| text.as_str()).serialize(to)
 }
 
 pub(crate) async fn run(context: &Context, args: &Put) -> Result<(), Failure> {
@@ -145,6 +151,11 @@ fn privacy(context: &Context, args: &Put) -> Result<Privacy, Failure> {
     Ok(Privacy::Sealed(Secret::new(context.folder.seed("seal.key")?)))
 }
 
+/// How many entries a folder has.
+pub(crate) fn entries_of(entries: u64) -> String {
+    counted(entries, "entry", "entries")
+}
+
 /// What the user may rely on, in one line; a warning when that is little.
 fn promise(report: &PutReport, seconds: f64) {
     let resumed = match report.entries {
@@ -153,19 +164,21 @@ fn promise(report: &PutReport, seconds: f64) {
             let (there, all) = (human_bytes(report.resumed_bytes), human_bytes(report.bytes));
             format!(", {there} of {all} were there already")
         }
-        None => format!(", {} of {} chunks were there already", report.resumed_chunks, report.chunks),
+        None => {
+            format!(", {} of {} were there already", report.resumed_chunks, counted(report.chunks, "chunk", "chunks"))
+        }
     };
-    let entries = report.entries.map(|entries| format!("{entries} entries, ")).unwrap_or_default();
+    let entries = report.entries.map(|entries| entries_of(entries) + ", ").unwrap_or_default();
     let readers = if report.key.is_some() {
         "sealed: whoever has the capability can read it"
     } else {
         "public: whoever has the CID can read it"
     };
     note(&format!(
-        "{entries}{} in {seconds:.1} s: {} pieces on {} farmers; any {} may vanish{resumed}; {readers}",
+        "{entries}{} in {seconds:.1} s: {} on {}; any {} may vanish{resumed}; {readers}",
         human_bytes(report.bytes),
-        report.pieces,
-        report.farmers,
+        counted(report.pieces, "piece", "pieces"),
+        counted(report.farmers, "farmer", "farmers"),
         report.may_vanish,
     ));
     match report.may_vanish {
@@ -178,7 +191,7 @@ fn promise(report: &PutReport, seconds: f64) {
 fn json(report: &PutReport, seconds: f64) -> PutJson {
     PutJson {
         cid: report.cid.to_string(),
-        capability: capability(report).map(|capability| capability.to_text().to_string()),
+        capability: capability(report).map(|capability| capability.to_text()),
         bytes: report.bytes,
         chunks: report.chunks,
         pieces: report.pieces,

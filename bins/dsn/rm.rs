@@ -6,7 +6,8 @@ use dsn_client::{Keep, LeaseReport};
 use serde_json::json;
 
 use crate::{
-    args::Rm, context::Context, failures, interrupt::Interrupts, owned::Owned, session::Session, target::parse_cid,
+    args::Rm, context::Context, failures, interrupt::Interrupts, owned::Owned, pushed::Pushed, session::Session,
+    target::parse_cid,
 };
 
 pub(crate) async fn run(context: &Context, args: &Rm) -> Result<(), Failure> {
@@ -14,6 +15,7 @@ pub(crate) async fn run(context: &Context, args: &Rm) -> Result<(), Failure> {
     let cid = parse_cid(&args.cid)?;
     // First of all: a farmer in this folder must not renew what is being given up.
     Owned::forget(&context.folder, cid)?;
+    Pushed::forget(&context.folder, cid)?;
     let session = Session::open(context).await?;
     let told = async { session.client.keep_file(cid, Keep::NoLonger).await.map_err(|error| failures::get(&error)) };
     let done = interrupts.or(told, "farmers that were told have given it up; run it again for the others").await;

@@ -76,6 +76,40 @@ fn a_bench_on_this_machine_tells_all_figures_draws_them_and_leaves_nothing_behin
 }
 
 #[test]
+fn a_bench_is_compared_with_an_earlier_one_of_the_same_machine_and_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = |size: &str, more: &[&str]| {
+        output(dsn(&folder.path().join("data")).args(["bench", "--local", "3", "--size", size]).args(more))
+    };
+    let first = bench("1MiB", &["--json"]);
+    let mut told = json(&first);
+    assert!(told.get("compared").is_none(), "{told}");
+    let old = folder.path().join("old.json");
+    let old = old.to_str().unwrap();
+    told["phases"][2]["seconds"] = 0.001.into();
+    told["version"] = "0.0.9".into();
+    fs::write(old, told.to_string()).unwrap();
+    let compared = json(&bench("1MiB", &["--json", "--compare", old]));
+    let figures = compared["compared"]["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 4 * 4 + 2 * 2, "{compared}");
+    let put = figures.iter().find(|figure| figure["phase"] == "put" && figure["figure"] == "seconds").unwrap();
+    let new = compared["phases"][2]["seconds"].as_f64().unwrap();
+    assert_eq!((put["old"].as_f64(), put["new"].as_f64()), (Some(0.001), Some(new)));
+    assert!((put["ratio"].as_f64().unwrap() - new / 0.001).abs() < 0.001, "{put}");
+    let table = bench("1MiB", &["--compare", old]);
+    let text = String::from_utf8_lossy(&table.stdout);
+    assert!(text.contains("dsn 0.0.9") && text.contains("put      seconds"), "{}", shown(&table));
+    let says = "error: the old bench cannot be compared: bytes was 1048576 and is 2097152";
+    refused(&bench("2MiB", &["--compare", old]), 2, says);
+    told["machine"]["cores"] = 1000.into();
+    fs::write(old, told.to_string()).unwrap();
+    refused(&bench("1MiB", &["--json", "--compare", old]), 2, "cannot be compared: cores was 1000 and is ");
+    fs::write(old, "{}").unwrap();
+    refused(&bench("1MiB", &["--compare", old]), 2, "old.json is not what a bench has told");
+    refused(&bench("1MiB", &["--compare", "/nonexistent"]), 8, "error: cannot read /nonexistent");
+}
+
+#[test]
 fn a_bench_of_a_network_gives_up_what_it_has_put() {
     let network = TestNetwork::with(3, "1GiB", &[("DSN_ABSENT_GRACE", "24s"), ("DSN_TRASH", "1s")]);
     let told = json(&output(network.dsn().args(["bench", "--json", "--size", "1MiB"])));

@@ -235,6 +235,58 @@ fn a_hundred_thousand_entries_go_there_and_back_in_little_memory() {
     assert!(put < 256 && get < 256, "{put} and {get} MiB");
 }
 
+/// Empty files with long names: then the names of one folder are the most that a put has to hold.
+#[test]
+fn a_folder_of_any_number_of_names_takes_the_same_memory_and_leaves_no_file_of_them() {
+    let network = TestNetwork::start(3);
+    let (few, many, temporary) = (network.path("few"), network.path("many"), network.path("tmp"));
+    for (top, names) in [(&few, 80_000), (&many, 400_000)] {
+        fs::create_dir(top).unwrap();
+        (0..names).for_each(|nth| drop(fs::File::create(top.join(format!("{nth:0240}"))).unwrap()));
+    }
+    let put = |top: &Path| {
+        let mut command = network.dsn();
+        command.env("TMPDIR", &temporary).arg("put").arg(top);
+        command
+    };
+    refused(&output(&mut put(&few)), 8, "hint: name a folder on a disk with room with TMPDIR");
+    fs::create_dir(&temporary).unwrap();
+    let (few, many) = (peak_mib(&mut put(&few)), peak_mib(&mut put(&many)));
+    assert!(many < few + 56, "{few} MiB, and {many} MiB with five times as many names");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
+fn one_entry_is_not_called_entries() {
+    let network = TestNetwork::start(2);
+    let top = network.path("top");
+    fs::create_dir(&top).unwrap();
+    fs::write(top.join("only"), "one").unwrap();
+    let put = output(network.dsn().arg("put").arg(&top));
+    let cid = cid_of(&put);
+    refused(&put, 0, "1 entry, 3 B in ");
+    refused(&output(network.dsn().args(["get", &cid, "-o"]).arg(network.path("copy"))), 0, "1 entry, 3 B in ");
+}
+
+/// Each file alone would fit, so that nothing but the size of the whole says so before the disks are full.
+#[test]
+fn a_folder_for_which_there_is_no_room_is_refused_at_once_and_one_of_which_most_is_there_is_not() {
+    const FILE_BYTES: usize = 12 << 20;
+    let network = TestNetwork::lending(3, "100MiB");
+    let (large, known) = (network.path("large"), network.path("known"));
+    fs::create_dir(&large).unwrap();
+    (0..10).for_each(|nth| fs::write(large.join(nth.to_string()), made(FILE_BYTES + nth)).unwrap());
+    let put = |top: &Path, more: &[&str]| output(network.dsn().arg("put").arg(top).args(more));
+    refused(&put(&large, &[]), 4, "error: the file needs 377.5 MB, the network offers 314.6 MB\nhint: lend more");
+    assert_eq!(network.used_bytes(), 0, "nothing was sent");
+    fs::create_dir(&known).unwrap();
+    (1..7).for_each(|nth| fs::write(known.join(nth.to_string()), made(FILE_BYTES + nth)).unwrap());
+    cid_of(&put(&known, &[]));
+    fs::write(known.join("0"), made(FILE_BYTES)).unwrap();
+    refused(&put(&known, &["--private"]), 4, "error: the file needs ");
+    cid_of(&put(&known, &[]));
+}
+
 #[test]
 fn a_get_that_was_stopped_goes_on_and_leaves_nothing_that_looks_complete() {
     let network = TestNetwork::start(3);

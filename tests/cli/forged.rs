@@ -7,6 +7,7 @@ use dsn_core::{
     cid::Cid,
     descriptor::{Code, Descriptor},
     erasure::encode,
+    folder::{Child, Entry, EntryPath, Folder, FolderNode, Inner, Leaf, Place, What},
     hash::{ChunkId, Hash},
     identity::Identity,
     index_set::IndexSet,
@@ -117,6 +118,67 @@ impl Drop for Forger {
     fn drop(&mut self) {
         self.runtime.block_on(self.node.shutdown());
     }
+}
+
+fn path(text: &str) -> EntryPath {
+    EntryPath::new(text.as_bytes().to_vec()).expect("a path")
+}
+
+/// A node of a folder with one file under two names, without a place in a folder.
+fn leaf(forger: &Forger, cid: Cid, len: u64) -> Child {
+    let place = Place::Alone { cid, len, key: None };
+    let entry = |text| Entry { path: path(text), what: What::File { executable: false, place: place.clone() } };
+    let bytes = FolderNode::Leaf(Leaf { entries: vec![entry("a"), entry("b")] }).encode();
+    let node = encode(Code::Rs16Of48, BytesMut::from(&bytes[..]));
+    let pieces: Vec<Bytes> = node.pieces.iter().map(|piece| piece.bytes().clone()).collect();
+    let chunk = forger.store(&node.descriptor, &pieces, &vec![(0..48).collect(); forger.farmers.len()]);
+    Child { first: path("a"), chunk, len: u32::try_from(bytes.len()).expect("a short one"), key: None }
+}
+
+/// A folder of so many stated bytes that names one node once for each of these paths.
+fn folder(forger: &Forger, total_len: u64, leaf: &Child, named: &[&str]) -> Cid {
+    let child = |text: &&str| Child { first: path(text), ..leaf.clone() };
+    let top = FolderNode::Inner(Inner { children: named.iter().map(child).collect() });
+    let entries = 2 * named.len() as u64;
+    forger.root(&Manifest::Folder(Folder { entries, total_len, level: 1, top }).encode())
+}
+
+/// Few chunks can be named as many files, and so fill any disk: what is written is bounded by what the folder states.
+#[test]
+fn a_folder_takes_no_more_of_the_disk_than_it_states_and_nothing_when_that_is_too_much() {
+    const FILE_BYTES: u64 = 100_000;
+    let network = TestNetwork::start(2);
+    let forger = Forger::join(&network);
+    let file = network.put(&network.file("file", 100_000))["cid"].as_str().unwrap().parse().unwrap();
+    let leaf = leaf(&forger, file, FILE_BYTES);
+    let (copy, part) = (network.path("copy"), network.path("copy.dsn-part"));
+    let get = |stated, named: &[&str]| {
+        let cid = folder(&forger, stated, &leaf, named).to_string();
+        output(network.dsn().args(["get", &cid, "-o"]).arg(&copy))
+    };
+    let found = |name: &str| walk(&part).into_iter().any(|path| path.ends_with(name));
+    refused(&get(FILE_BYTES, &["a"]), 5, "error: malformed folder: its files have not the 100000 bytes that it states");
+    assert!(!copy.exists() && !found("b"), "what exceeds it is not begun");
+    refused(&get(2 * FILE_BYTES + 1, &["a"]), 5, "error: malformed folder: its files have not the 200001 bytes");
+    assert!(!copy.exists());
+    std::fs::remove_dir_all(&part).unwrap();
+    let says = format!("error: no room for {}: {} bytes are needed\nhint: free some space", copy.display(), 1u64 << 60);
+    refused(&get(1 << 60, &["a"]), 8, &says);
+    assert!(!copy.exists() && !part.exists(), "nothing was written");
+    refused(
+        &get(1 << 30, &["a", "b", "c", "d"]),
+        5,
+        "error: malformed folder: the entry a is out of order, there twice",
+    );
+    assert!(!copy.exists(), "one node under many names ends at the second");
+    let done = get(2 * FILE_BYTES, &["a"]);
+    assert!(done.status.success() && same(&copy.join("a"), &copy.join("b")), "the forger writes folders");
+}
+
+/// Everything below a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| [walk(&path), vec![path]].concat()).collect()
 }
 
 fn list(total_len: u64, ids: &[ChunkId]) -> Bytes {

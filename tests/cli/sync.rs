@@ -16,7 +16,7 @@ use crate::{
     folders::same,
     lines_of,
     network::{TestNetwork, output, shown},
-    refused, soon,
+    refused, soon, until,
 };
 
 fn line_of(done: &Output) -> String {
@@ -217,6 +217,61 @@ fn what_was_changed_where_it_is_followed_is_not_given_up_unasked() {
     assert!(!network.path("new").exists());
     let private = output(network.dsn().env("DSN_PRIVATE", "true").args(["sync", "push"]).arg(&top).arg("site"));
     refused(&private, 2, "what is pushed is public");
+}
+
+#[test]
+fn a_folder_that_has_not_changed_gets_no_new_number() {
+    let network = TestNetwork::start(3);
+    let top = site(&network);
+    new_name(&network);
+    let first = json_of(&push(&network, &top));
+    assert_eq!((number(&first, "sequence"), first["changed"].as_bool()), (1, Some(true)));
+    let again = json_of(&push(&network, &top));
+    assert_eq!((number(&again, "sequence"), again["changed"].as_bool()), (1, Some(false)));
+    assert_eq!(first["cid"], again["cid"]);
+    let shown = output(network.dsn().args(["sync", "push"]).arg(&top).arg("site"));
+    refused(&shown, 0, &format!("nothing has changed: number 1 stands for {}", first["cid"].as_str().unwrap()));
+    let resolved = json_of(&output(network.dsn().args(["name", "resolve", "site", "--json"])));
+    assert_eq!(number(&resolved, "sequence"), 1, "{resolved}");
+    fs::write(top.join("index"), "two\n").unwrap();
+    assert_eq!(number(&json_of(&push(&network, &top)), "sequence"), 2);
+    fs::write(top.join("index"), "one\n").unwrap();
+    assert_eq!(number(&json_of(&push(&network, &top)), "sequence"), 3, "what it was before is new again");
+}
+
+#[test]
+fn old_versions_are_given_up_but_the_newest_and_what_these_share_with_them_stays() {
+    let network = TestNetwork::with(3, "1GiB", &[("DSN_ABSENT_GRACE", "24s"), ("DSN_TRASH", "1s")]);
+    let top = site(&network);
+    new_name(&network);
+    let mut versions = Vec::new();
+    for text in ["one", "two", "three", "four", "five", "six"] {
+        fs::write(top.join("index"), text).unwrap();
+        fs::write(top.join("only"), made(versions.len() as u64 + 1000, 2_000_000)).unwrap();
+        let pushed = output(network.dsn().args(["sync", "push"]).arg(&top).arg("site"));
+        let hint = String::from_utf8_lossy(&pushed.stderr).contains("5 old versions are kept: push with --keep N");
+        assert_eq!(hint, text == "six", "{}", shown(&pushed));
+        versions.push(json_of(&output(network.dsn().args(["name", "resolve", "site", "--json"])))["cid"].clone());
+    }
+    let before = network.used_bytes();
+    let pushed = json_of(&output(network.dsn().args(["sync", "push", "--json", "--keep", "2"]).arg(&top).arg("site")));
+    assert_eq!((number(&pushed, "given_up"), number(&pushed, "old_versions")), (4, 1), "{pushed}");
+    // Each given up had 2 MB that no other has, as three times that on three farmers.
+    until("what was given up is gone", || network.used_bytes() + 7_500_000 < before);
+    let copy = network.path("copy");
+    let get = |cid: &Value| output(network.dsn().args(["get", cid.as_str().unwrap(), "--force", "-o"]).arg(&copy));
+    versions[..4].iter().for_each(|cid| assert!(!get(cid).status.success(), "{cid} is given up"));
+    line_of_get(&get(&versions[4]), &copy, "five");
+    line_of_get(&get(&versions[5]), &copy, "six");
+    assert!(same(&copy, &top));
+    let none = output(network.dsn().args(["sync", "push", "--keep", "0"]).arg(&top).arg("site"));
+    refused(&none, 2, "0 is not in 1..");
+}
+
+fn line_of_get(done: &Output, copy: &Path, index: &str) {
+    assert!(done.status.success(), "{}", shown(done));
+    assert_eq!(fs::read_to_string(copy.join("index")).expect("readable"), index);
+    assert_eq!(fs::read(copy.join("video")).expect("readable"), made(1, 3_000_000), "shared with all versions");
 }
 
 fn begin(network: &TestNetwork, name: &str, copy: &Path) -> Child {

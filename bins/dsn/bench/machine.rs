@@ -3,13 +3,13 @@
 use std::{fmt, fs};
 
 use dsn_cli::human_bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Linux counts processor time in ticks of this many a second, on all architectures, whatever its timer does.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What figures depend on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Machine {
     cpu: String,
     cores: usize,

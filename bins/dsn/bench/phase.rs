@@ -1,20 +1,21 @@
 //! One part of a bench and what it took: time, processor, memory, bytes on the wire.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Mutex, PoisonError},
     time::Instant,
 };
 
 use dsn_client::{Progress, ProgressEvent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::machine;
 
 /// What a part took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Phase {
-    pub(super) phase: &'static str,
+    pub(super) phase: Cow<'static, str>,
     pub(super) bytes: u64,
     pub(super) seconds: f64,
     pub(super) mb_per_s: f64,
@@ -84,7 +85,7 @@ impl Watch {
         let since = |now: Option<f64>, then: Option<f64>| Some(now? - then?);
         let (_, samples) = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         Phase {
-            phase: self.phase,
+            phase: self.phase.into(),
             bytes,
             seconds,
             mb_per_s: megabytes(bytes) / seconds.max(f64::EPSILON),

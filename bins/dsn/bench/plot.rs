@@ -80,7 +80,7 @@ mod tests {
     fn rates_add_up_to_all_bytes_and_no_part_draws_an_empty_chart() {
         let samples = vec![(0.1, 10_000_000), (0.5, 60_000_000), (2.0, 80_000_000)];
         let phase = Phase {
-            phase: "put",
+            phase: "put".into(),
             bytes: 80_000_000,
             seconds: 2.0,
             mb_per_s: 40.0,

@@ -12,7 +12,9 @@ use super::{
     replica::{Replica, Version},
     switch::{self, There},
 };
-use crate::{args::FollowSync, context::Context, failures, interrupt::Interrupts, meter::GetMeter, versions::Versions};
+use crate::{
+    args::FollowSync, context::Context, failures, interrupt::Interrupts, meter::GetMeter, put, versions::Versions,
+};
 
 const AGAIN: &str = "run the same command again: what was fetched is kept";
 
@@ -159,7 +161,8 @@ impl Follow<'_> {
         }
         print_line(&format!("{sequence} {cid}"));
         let (bytes, there) = (human_bytes(report.bytes), human_bytes(report.resumed_bytes));
-        note(&format!("{entries} entries, {bytes} in {seconds:.1} s, {there} were there already: {}", path.display()));
+        let entries = put::entries_of(*entries);
+        note(&format!("{entries}, {bytes} in {seconds:.1} s, {there} were there already: {}", path.display()));
     }
 
     /// Says once why nothing is fetched.

@@ -2,6 +2,7 @@
 //! the environment or configuration files; what a command does is in `bins/`, what DSN does in the libraries.
 
 mod cap;
+mod count;
 mod failure;
 mod logging;
 mod nearest;
@@ -12,6 +13,7 @@ mod span;
 mod terminal;
 
 pub use cap::{CAP_MIN_BYTES_PER_SEC, CapError, CapSpanText, parse_cap};
+pub use count::counted;
 pub use failure::{Exit, Failure};
 pub use logging::{DEFAULT_LEVEL, LogFilterError, start_logging};
 pub use nearest::nearest;

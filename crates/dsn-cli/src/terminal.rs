@@ -4,6 +4,10 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// More than a JSON object with one capability in it has.
+const JSON_BYTES: usize = 4096;
 
 /// Exit code of a program whose reader has gone, as shells count SIGPIPE.
 pub(crate) const READER_GONE: u8 = 141;
@@ -24,9 +28,17 @@ fn write_or_end(bytes: &[u8]) {
     }
 }
 
+/// A line with its end. It may be a capability, of which no copy is to stay in memory.
+fn ended(line: &str) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + 1));
+    bytes.extend_from_slice(line.as_bytes());
+    bytes.push(b'\n');
+    bytes
+}
+
 /// A result: one line on stdout.
 pub fn print_line(line: &str) {
-    write_or_end(format!("{line}\n").as_bytes());
+    write_or_end(&ended(line));
 }
 
 /// The same for a program that has something to put away before it ends.
@@ -34,7 +46,7 @@ pub fn print_line(line: &str) {
 /// # Errors
 /// When the reader has gone.
 pub fn try_print_line(line: &str) -> Result<(), ReaderGone> {
-    write(io::stdout().lock(), format!("{line}\n").as_bytes())
+    write(io::stdout().lock(), &ended(line))
 }
 
 /// Bytes on stdout.
@@ -47,12 +59,15 @@ pub fn print_raw(bytes: &[u8]) {
 /// # Panics
 /// When the value has keys that are no strings.
 pub fn print_json(value: &impl Serialize) {
-    print_line(&serde_json::to_string(value).expect("our own values are JSON"));
+    // It may hold a capability. What outgrows the room given here leaves a copy behind.
+    let mut json = Zeroizing::new(Vec::with_capacity(JSON_BYTES));
+    serde_json::to_writer(&mut *json, value).expect("our own values are JSON");
+    print_line(str::from_utf8(&json).expect("JSON is UTF-8"));
 }
 
 /// Something for people: one line on stderr.
 pub fn note(line: &str) {
-    let _nobody_reads = write(io::stderr().lock(), format!("{line}\n").as_bytes());
+    let _nobody_reads = write(io::stderr().lock(), &ended(line));
 }
 
 /// Whether a person looks at stderr.

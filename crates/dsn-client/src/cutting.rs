@@ -51,11 +51,6 @@ impl<'a> Cutting<'a> {
         Ok(cutting)
     }
 
-    /// Bytes of the whole input, when that is known.
-    pub(crate) fn size(&self) -> Option<u64> {
-        self.input.size()
-    }
-
     /// All of it, when it is short enough to be in a manifest.
     pub(crate) fn short(&mut self) -> Result<Option<BytesMut>, PutError> {
         if self.read.len() > INLINE_MAX_BYTES {

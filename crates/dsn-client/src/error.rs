@@ -194,6 +194,12 @@ pub enum GetError {
         /// The entry.
         path: EntryPath,
     },
+    /// A folder whose files have more bytes than it says, or fewer.
+    #[error("malformed folder: its files have not the {stated} bytes that it states")]
+    NotAsStated {
+        /// What it says.
+        stated: u64,
+    },
     /// A file of a folder failed.
     #[error("cannot get {path}")]
     Within {

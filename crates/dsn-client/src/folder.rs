@@ -62,6 +62,11 @@ impl NamedFolder {
         self.base.as_ref()
     }
 
+    /// Bytes that all it has cannot exceed, by what was said of the whole that it is in.
+    pub(crate) fn most_bytes(&self) -> u64 {
+        self.folder.total_len
+    }
+
     /// Entries and bytes of all of it, when it was put as such.
     pub fn extent(&self) -> Option<(u64, u64)> {
         self.base.is_none().then_some((self.folder.entries, self.folder.total_len))

@@ -45,6 +45,8 @@ struct FolderGet<'a> {
     output: &'a dyn TreeOutput,
     base: Option<EntryPath>,
     room: Semaphore,
+    /// Many files can share few chunks: without a bound little that is stored would fill any disk.
+    stated_bytes: u64,
     entries: AtomicU64,
     bytes: AtomicU64,
     resumed_bytes: AtomicU64,
@@ -145,19 +147,23 @@ impl Client {
         folder: &NamedFolder,
         output: &mut dyn TreeOutput,
     ) -> Result<(u64, u64, u64), GetError> {
-        if let Some((_, bytes)) = folder.extent() {
+        let stated = folder.extent().map(|(_, bytes)| bytes);
+        if let Some(bytes) = stated {
             context.progress.event(ProgressEvent::Total(bytes));
         }
-        output.begin().await?;
+        output.begin(stated).await?;
         let (entries, bytes, resumed_bytes) = Default::default();
-        let (room, base) = (Semaphore::new(ROOM_MIB as usize), folder.base.clone());
-        let get = FolderGet { context, output, base, room, entries, bytes, resumed_bytes };
+        let (room, base, stated_bytes) = (Semaphore::new(ROOM_MIB as usize), folder.base.clone(), folder.most_bytes());
+        let get = FolderGet { context, output, base, room, stated_bytes, entries, bytes, resumed_bytes };
         {
             let jobs = self.jobs(&get, FolderWalk::new(folder)).map_ok(|job| self.work(&get, job));
             let mut done = std::pin::pin!(jobs.try_buffer_unordered(JOBS_AT_ONCE));
             while done.try_next().await?.is_some() {}
         }
         let (entries, bytes) = (get.entries.into_inner(), get.bytes.into_inner());
+        if stated.is_some_and(|stated| bytes != stated) {
+            return Err(GetError::NotAsStated { stated: get.stated_bytes });
+        }
         let resumed = get.resumed_bytes.into_inner();
         context.dog.pause(output.finish()).await?;
         Ok((entries, bytes, resumed))
@@ -173,7 +179,10 @@ impl Client {
                     return Ok(last);
                 };
                 get.entries.fetch_add(1, Ordering::Relaxed);
-                get.bytes.fetch_add(entry.len(), Ordering::Relaxed);
+                let before = get.bytes.fetch_add(entry.len(), Ordering::Relaxed);
+                if before.checked_add(entry.len()).is_none_or(|bytes| bytes > get.stated_bytes) {
+                    return Err(GetError::NotAsStated { stated: get.stated_bytes });
+                }
                 let path = get.place(&entry.path);
                 let (executable, place) = match entry.what {
                     What::Folder => {

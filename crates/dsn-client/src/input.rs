@@ -41,6 +41,15 @@ pub enum InputError {
         #[source]
         source: io::Error,
     },
+    /// A folder has more names than fit memory, and the file in which they wait failed.
+    #[error("cannot sort the names in {} with a temporary file", path.display())]
+    Sort {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A folder.
     #[error("{} is a folder", path.display())]
     Folder {

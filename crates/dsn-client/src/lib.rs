@@ -31,6 +31,7 @@ mod put_sealed;
 mod range;
 mod repair;
 mod repair_file;
+mod room;
 mod scores;
 mod stat;
 pub mod tree;

@@ -12,29 +12,29 @@ use dsn_core::{
     cutter::Cutter,
     descriptor::Code,
     erasure::{EncodedChunk, encode},
-    hash::ChunkId,
     limits::{CDC_MIN_BYTES, OFFER_MAX_CHUNKS},
     manifest::{ChunkList, Manifest, TooLongError, level_for},
     node_id::NodeId,
     ports::compute,
-    redundancy::{must_vanish, target},
+    redundancy::must_vanish,
     rpc::{Commit, OwnerProof, PutId},
     seal::Key,
     sealed::REF_BYTES,
     uneven,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::OnceCell;
 
 use crate::{
     batch::Batcher,
     client::Client,
-    custodians::Effort,
     cutting::{Cut, Cutting},
     error::PutError,
     input::{Input, InputError, MemoryInput},
     opened::fits_memory,
     options::{Chunking, Privacy, PutOptions, Safety},
     progress::{Progress, ProgressEvent},
+    room::Whole,
     upload::{PutContext, StoredChunk},
     watchdog::Watchdog,
 };
@@ -173,7 +173,8 @@ impl Client {
         options: PutOptions,
         progress: &dyn Progress,
     ) -> Result<PutReport, PutError> {
-        let context = self.put_context(options, progress).await?;
+        let whole = input.size().map(|bytes| Whole { bytes, largest: Vec::new() });
+        let context = PutContext { whole, ..self.put_context(options, progress).await? };
         let put = self.put_guarded(&context, input);
         context.dog.guard(put).await.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing }))
     }
@@ -198,7 +199,8 @@ impl Client {
         self.parts.environment.fill_random(&mut put_id.0);
         let owner = OwnerProof::sign(&self.parts.owner, put_id, self.network().local_id());
         let (offers, cut) = (Batcher::new(OFFER_MAX_CHUNKS), self.cut(&options));
-        Ok(PutContext { put_id, owner, options, cut, directory: Arc::new(directory), offers, progress, dog })
+        let (directory, has_room) = (Arc::new(directory), OnceCell::new());
+        Ok(PutContext { put_id, owner, options, cut, directory, whole: None, has_room, offers, progress, dog })
     }
 
     fn cut(&self, options: &PutOptions) -> Cut {
@@ -293,7 +295,7 @@ impl Client {
         cutting: &mut Cutting<'_>,
         totals: &mut Totals,
     ) -> Result<StoredContent, PutError> {
-        let (size, start) = (cutting.size(), totals.chunks);
+        let start = totals.chunks;
         let mut content = StoredContent::default();
         {
             let chunks = stream::try_unfold(&mut *cutting, async |cutting| {
@@ -301,7 +303,7 @@ impl Client {
                 Ok::<_, PutError>(chunk.map(|chunk| (chunk, cutting)))
             });
             let numbered = chunks.enumerate().map(|(i, chunk)| chunk.map(|chunk| (start + i as u64 + 1, chunk)));
-            let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, how, size, number, chunk));
+            let stored = numbered.map_ok(|(number, chunk)| self.put_data_chunk(context, how, number, chunk));
             let mut stored = std::pin::pin!(stored.try_buffered(self.options.put_chunks_in_flight));
             while let Some((stored, len, key)) = stored.try_next().await? {
                 content.ids.extend_from_slice(stored.chunk.as_bytes());
@@ -319,7 +321,6 @@ impl Client {
         &self,
         context: &PutContext<'_>,
         how: As,
-        size: Option<u64>,
         number: u64,
         chunk: BytesMut,
     ) -> Result<(StoredChunk, u64, Option<Key>), PutError> {
@@ -329,9 +330,7 @@ impl Client {
             As::Sealed => self.encode_sealed(context, chunk).await,
         };
         context.progress.event(ProgressEvent::Encoded(len));
-        if number == 1 {
-            self.check_space(context, size, encoded.descriptor.id()).await?;
-        }
+        self.check_room(context, encoded.descriptor.id()).await?;
         let stored = self.store_chunk(context, encoded, number).await?;
         context.confirm(len, &stored);
         Ok((stored, len, key))
@@ -373,25 +372,6 @@ impl Client {
         let mut input = MemoryInput::new(bytes);
         let mut cutting = Cutting::begin(&context.dog, &mut input, Cut::PLAIN).await?;
         Ok(self.put_content(context, As::Plain, &mut cutting, totals).await?.ids)
-    }
-
-    /// Says before the upload that the network is too full for it; unless the first chunk is known already: then this
-    /// is a resumed put, and how much of it needs no more room shows as it goes on.
-    pub(crate) async fn check_space(
-        &self,
-        context: &PutContext<'_>,
-        size: Option<u64>,
-        first: ChunkId,
-    ) -> Result<(), PutError> {
-        let Some(size) = size else { return Ok(()) };
-        let place = target(Code::Rs16Of48, context.options.class, context.directory.with_room().len()).place;
-        let layout = Layout::even(size);
-        let piece_bytes = |index| Code::Rs16Of48.piece_len(layout.chunk_len(index)) as u64;
-        let last = layout.count().saturating_sub(1);
-        let needs = (last.saturating_mul(piece_bytes(0)) + piece_bytes(last)).saturating_mul(place as u64);
-        let offers = context.directory.free_bytes();
-        let fits = needs <= offers || self.locate(first, Effort::Quick, &context.dog).await?.locator.is_some();
-        if fits { Ok(()) } else { Err(PutError::NeedsSpace { needs, offers }) }
     }
 
     /// Tells every holder that the upload is complete. Says how many farmers may vanish: those that did not confirm may

@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
@@ -29,6 +29,7 @@ use crate::{
     options::PutOptions,
     progress::{Progress, ProgressEvent},
     put::{PASSES, PutReport, Root, Totals},
+    room::Whole,
     tree::{Content, Extent, Found, FoundWhat, Source, Tree},
     upload::PutContext,
 };
@@ -69,11 +70,9 @@ struct StoredGroup<'a> {
 /// What all groups of one put share.
 struct FolderPut<'a> {
     context: &'a PutContext<'a>,
-    extent: Extent,
     turns: Semaphore,
     room: Semaphore,
     chunks: AtomicU64,
-    has_begun: AtomicBool,
     /// Of everything sealed, as it is stored.
     refs: Mutex<Vec<u8>>,
 }
@@ -110,7 +109,10 @@ impl Client {
     ) -> Result<PutReport, PutError> {
         let mut pass = 1;
         loop {
-            let context = self.put_context(options.clone(), progress).await?;
+            let mut context = self.put_context(options.clone(), progress).await?;
+            let Extent { bytes, largest, .. } = context.dog.pause(tree.survey()).await?;
+            context.progress.event(ProgressEvent::Total(bytes));
+            context.whole = Some(Whole { bytes, largest });
             let put = self.put_folder_guarded(&context, tree);
             let put = context.dog.guard(put).await;
             match put.unwrap_or_else(|s| Err(PutError::Stalled { secs: s.secs, doing: s.doing })) {
@@ -122,11 +124,9 @@ impl Client {
     }
 
     async fn put_folder_guarded(&self, context: &PutContext<'_>, tree: &mut dyn Tree) -> Result<PutReport, PutError> {
-        let extent = context.dog.pause(tree.survey()).await?;
-        context.progress.event(ProgressEvent::Total(extent.bytes));
         let (turns, room) = (Semaphore::new(TURNS), Semaphore::new(ROOM_MIB as usize));
-        let (chunks, has_begun, refs) = Default::default();
-        let put = FolderPut { context, extent, turns, room, chunks, has_begun, refs };
+        let (chunks, refs) = Default::default();
+        let put = FolderPut { context, turns, room, chunks, refs };
         // Files and nodes travel in the same messages, sent by whoever asked first: neither may stand still while the
         // other is waited for. The turns bound what lies between them.
         let (stored, to_name) = mpsc::channel(TURNS);
@@ -228,9 +228,7 @@ impl Client {
         let len = u32::try_from(bytes.len()).expect("at most 16 MiB");
         let (encoded, key) = self.encode_private(put.context, bytes).await;
         put.context.progress.event(ProgressEvent::Encoded(u64::from(len)));
-        if !put.has_begun.swap(true, Ordering::Relaxed) {
-            self.check_space(put.context, Some(put.extent.bytes), encoded.descriptor.id()).await?;
-        }
+        self.check_room(put.context, encoded.descriptor.id()).await?;
         let stored = self.store_chunk(put.context, encoded, put.number()).await?;
         put.context.confirm(u64::from(len), &stored);
         put.refer(Code::Rs16Of48, stored.chunk);

@@ -25,6 +25,7 @@ use dsn_core::{
     repair::{Standing, standing},
     rpc::{OwnerProof, PutId},
 };
+use tokio::sync::OnceCell;
 
 use crate::{
     batch::Batcher,
@@ -180,6 +181,8 @@ impl Client {
         let mut put_id = PutId([0; 16]);
         self.parts.environment.fill_random(&mut put_id.0);
         PutContext {
+            whole: None,
+            has_room: OnceCell::new(),
             put_id,
             owner: OwnerProof::sign(repairer, put_id, self.network().local_id()),
             options: PutOptions { class: ailing.class, safety: Safety::Waived, ..PutOptions::default() },

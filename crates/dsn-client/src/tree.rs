@@ -1,9 +1,10 @@
 //! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`,
-//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`). Entries come one after the other in the order
+//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`); names in order (`names`). Entries come one after the other in the order
 //! of the folder, so that any number of them fits constant memory.
 
 mod disk;
 mod fingerprint;
+mod names;
 mod output;
 mod seed;
 
@@ -33,13 +34,37 @@ pub trait Tree: Send {
     fn rewind(&mut self);
 }
 
+/// Largest files that a survey names.
+const LARGEST: usize = 8;
+
 /// How much a folder is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Extent {
     /// Files, folders and links.
     pub entries: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Some of its large files, the largest ones, in no order.
+    pub(crate) largest: Vec<Source>,
+}
+
+impl Extent {
+    /// One more entry; a file's bytes, and where it is.
+    fn add(&mut self, file: Option<(u64, impl FnOnce() -> Source)>) {
+        self.entries += 1;
+        let Some((len, source)) = file else { return };
+        self.bytes = self.bytes.saturating_add(len);
+        if len <= dsn_core::limits::INLINE_MAX_BYTES as u64 {
+            return;
+        }
+        if self.largest.len() < LARGEST {
+            self.largest.push(source());
+        } else if let Some(least) = self.largest.iter_mut().min_by_key(|source| source.len())
+            && least.len() < len
+        {
+            *least = source();
+        }
+    }
 }
 
 /// An entry as it is found.
@@ -155,11 +180,14 @@ impl MemoryTree {
 #[async_trait]
 impl Tree for MemoryTree {
     async fn survey(&mut self) -> Result<Extent, InputError> {
-        let len = |(_, entry): &(EntryPath, MemoryEntry)| match entry {
-            MemoryEntry::File(bytes) => bytes.len() as u64,
-            MemoryEntry::Folder | MemoryEntry::Link(_) => 0,
-        };
-        Ok(Extent { entries: self.all.len() as u64, bytes: self.all.iter().map(len).sum() })
+        let mut extent = Extent::default();
+        for (_, entry) in &self.all {
+            extent.add(match entry {
+                MemoryEntry::File(bytes) => Some((bytes.len() as u64, || Source::Memory(bytes.clone()))),
+                MemoryEntry::Folder | MemoryEntry::Link(_) => None,
+            });
+        }
+        Ok(extent)
     }
 
     async fn next(&mut self) -> Result<Option<Found>, InputError> {

@@ -21,6 +21,7 @@ use dsn_core::{
     rpc::{Offer, OfferAnswer, OfferedChunk, OwnerProof, PutId, Request, Response, StorePart, Token},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::OnceCell;
 
 use crate::{
     batch::Batcher,
@@ -32,6 +33,7 @@ use crate::{
     options::{Privacy, PutOptions, Safety},
     place::{Farmers, Placement},
     progress::{Progress, ProgressEvent},
+    room::Whole,
     watchdog::Watchdog,
 };
 
@@ -46,6 +48,9 @@ pub(crate) struct PutContext<'a> {
     /// Where files are cut.
     pub(crate) cut: Cut,
     pub(crate) directory: Arc<Directory>,
+    /// What is put, when that is known from the start, and that there is room for all of it, once somebody has looked.
+    pub(crate) whole: Option<Whole>,
+    pub(crate) has_room: OnceCell<()>,
     pub(crate) offers: Batcher<OfferedChunk, Result<OfferAnswer, NetworkError>>,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) dog: Watchdog,

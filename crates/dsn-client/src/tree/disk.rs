@@ -1,9 +1,9 @@
-//! A folder on disk. Names of one folder at a time are in memory, sorted by their bytes; links are read and never followed;
-//! times and owners are not looked at.
+//! A folder on disk. Its names come sorted by their bytes (`names`), so that a folder of any size fits constant memory; links
+//! are read and never followed; times and owners are not looked at.
 
 use std::{
     collections::VecDeque,
-    ffi::OsString,
+    ffi::OsStr,
     fs::{self, Metadata},
     io::Read,
     os::unix::{
@@ -20,7 +20,10 @@ use dsn_core::{
     limits::{INLINE_MAX_BYTES, LINK_MAX_BYTES},
 };
 
-use super::{Content, Extent, Found, FoundWhat, Source, Tree};
+use super::{
+    Content, Extent, Found, FoundWhat, Source, Tree,
+    names::{RUN_NAMES, Sorted, Sorter},
+};
 use crate::input::InputError;
 
 /// Entries read ahead at once, and bytes of small files after which that ends: a thread is asked for many.
@@ -115,7 +118,7 @@ impl Tree for DiskTree {
 /// Where a walk has come to.
 #[derive(Debug)]
 struct Walk {
-    /// The folders that it is in, with the names that are left of each, the next one last.
+    /// The folders that it is in, with the names that are left of each.
     within: Vec<Level>,
 }
 
@@ -123,7 +126,7 @@ struct Walk {
 struct Level {
     on_disk: PathBuf,
     path: Option<EntryPath>,
-    left: Vec<OsString>,
+    left: Sorted,
 }
 
 /// What stands at a place of a disk.
@@ -138,11 +141,20 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> InputError {
     move |source| InputError::Read { path, source }
 }
 
+/// Of the file in which names wait that are too many for memory.
+fn unsorted(path: &Path) -> impl Fn(std::io::Error) -> InputError {
+    let path = path.to_path_buf();
+    move |source| InputError::Sort { path: path.clone(), source }
+}
+
 impl Level {
     fn list(on_disk: PathBuf, path: Option<EntryPath>) -> Result<Self, InputError> {
-        let names = fs::read_dir(&on_disk).and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
-        let mut left: Vec<OsString> = names.map_err(unreadable(&on_disk))?;
-        left.sort_unstable_by(|a, b| b.as_bytes().cmp(a.as_bytes()));
+        let mut names = Sorter::new(RUN_NAMES);
+        for entry in fs::read_dir(&on_disk).map_err(unreadable(&on_disk))? {
+            let name = entry.map_err(unreadable(&on_disk))?.file_name();
+            names.push(name.into_vec()).map_err(unsorted(&on_disk))?;
+        }
+        let left = names.sort().map_err(unsorted(&on_disk))?;
         Ok(Self { on_disk, path, left })
     }
 }
@@ -155,12 +167,12 @@ impl Walk {
     /// The next entry; a folder is entered with it.
     fn step(&mut self) -> Result<Option<Seen>, InputError> {
         while let Some(level) = self.within.last_mut() {
-            let Some(name) = level.left.pop() else {
+            let Some(name) = level.left.next().map_err(unsorted(&level.on_disk))? else {
                 self.within.pop();
                 continue;
             };
-            let on_disk = level.on_disk.join(&name);
-            let path = EntryPath::join(level.path.as_ref(), name.as_bytes());
+            let on_disk = level.on_disk.join(OsStr::from_bytes(&name));
+            let path = EntryPath::join(level.path.as_ref(), &name);
             let path = path.map_err(|error| InputError::Name { path: on_disk.clone(), error })?;
             let meta = fs::symlink_metadata(&on_disk).map_err(unreadable(&on_disk))?;
             if meta.is_dir() {
@@ -178,8 +190,7 @@ impl Walk {
                 special.push(on_disk);
                 continue;
             }
-            extent.entries += 1;
-            extent.bytes += if meta.is_file() { meta.len() } else { 0 };
+            extent.add(meta.is_file().then_some((meta.len(), || Source::Disk(on_disk, meta.len()))));
         }
         Ok((extent, special))
     }

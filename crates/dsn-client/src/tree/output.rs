@@ -23,8 +23,8 @@ use crate::output::{FileOutput, MemoryOutput, Output, OutputError, Overwrite, PA
 /// A folder to get into. Entries come in the order of the folder, so each finds the folder that it is in.
 #[async_trait]
 pub trait TreeOutput: Send + Sync {
-    /// Called first.
-    async fn begin(&mut self) -> Result<(), OutputError>;
+    /// Called first, with the bytes of all files when they are known. Nothing is written when there is no room for them.
+    async fn begin(&mut self, total: Option<u64>) -> Result<(), OutputError>;
 
     /// A folder.
     async fn folder(&self, path: &EntryPath) -> Result<(), OutputError>;
@@ -119,6 +119,28 @@ fn failed(path: &Path, source: io::Error) -> OutputError {
     OutputError::of(path, 0, source)
 }
 
+/// Whether the disk has room for so many bytes, of which an earlier run has left some.
+fn check_room(target: &Path, part: &Path, total: u64) -> Result<(), OutputError> {
+    let within = target.parent().filter(|within| !within.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(within).map_err(|error| failed(within, error.into()))?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if total <= free || total - free <= bytes_in(part) {
+        return Ok(());
+    }
+    Err(OutputError::DiskFull { path: target.into(), needed: total })
+}
+
+/// Bytes of the files that are in a folder; what cannot be read counts for nothing.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_in(&entry.path()),
+        Ok(meta) if meta.is_file() => meta.len(),
+        _ => 0,
+    });
+    bytes.fold(0, u64::saturating_add)
+}
+
 /// Takes away what an earlier run, of whatever it was, left in a place where something else belongs. A link is never followed.
 fn clear(path: &Path, wanted: impl Fn(&fs::Metadata) -> bool) -> Result<bool, OutputError> {
     let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
@@ -181,9 +203,10 @@ fn existing(files: &[(PathBuf, Option<PathBuf>, SmallFile)]) -> Result<Option<By
 
 #[async_trait]
 impl TreeOutput for DiskTreeOutput {
-    async fn begin(&mut self) -> Result<(), OutputError> {
-        let (holder, part) = (self.holder.clone(), self.part.clone());
+    async fn begin(&mut self, total: Option<u64>) -> Result<(), OutputError> {
+        let (holder, part, target) = (self.holder.clone(), self.part.clone(), self.target.clone());
         let make = move || {
+            check_room(&target, &part, total.unwrap_or(0))?;
             make_folder(&holder)?;
             for left in fs::read_dir(&holder).map_err(|source| failed(&holder, source))? {
                 let left = left.map_err(|source| failed(&holder, source))?.path();
@@ -291,7 +314,7 @@ impl MemoryTreeOutput {
 
 #[async_trait]
 impl TreeOutput for MemoryTreeOutput {
-    async fn begin(&mut self) -> Result<(), OutputError> {
+    async fn begin(&mut self, _total: Option<u64>) -> Result<(), OutputError> {
         Ok(())
     }
 
