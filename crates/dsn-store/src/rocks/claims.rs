@@ -106,6 +106,22 @@ pub(super) fn owned_bytes(database: &Database, owner: NodeId, now: u64) -> Resul
     Ok(bytes)
 }
 
+/// See [`dsn_core::ports::Upkeep::is_wanted_by`].
+pub(super) fn is_wanted_by(database: &Database, owner: NodeId, chunk: ChunkId, now: u64) -> Result<bool, StoreError> {
+    for claim in claims(database, chunk)?.into_iter().filter(|claim| claim.owner == owner) {
+        if database.word(claim)?.is_none_or(|word| word.body().holds_at(now)) {
+            return Ok(true);
+        }
+    }
+    let prefix = Upload::prefix_of_chunk(chunk);
+    let mut is_uploaded = false;
+    database.scan(&prefix, |key, value| {
+        let runs = decode_time(value).is_none_or(|until| until > now);
+        is_uploaded |= runs && Upload::from_slice(&key[prefix.len()..]).is_some_and(|upload| upload.owner == owner);
+    })?;
+    Ok(is_uploaded)
+}
+
 /// How many chunks a file's claims name.
 pub(super) fn covered(database: &Database, claim: Claim) -> Result<BoundChunks, StoreError> {
     let mut covered = 0_u32;
