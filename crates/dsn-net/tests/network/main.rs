@@ -4,6 +4,7 @@
 mod announce;
 mod attack;
 mod attacker;
+mod caller;
 mod find;
 mod firewall;
 mod hello;
