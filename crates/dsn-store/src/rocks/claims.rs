@@ -113,13 +113,15 @@ pub(super) fn is_wanted_by(database: &Database, owner: NodeId, chunk: ChunkId, n
             return Ok(true);
         }
     }
-    let prefix = Upload::prefix_of_chunk(chunk);
-    let mut is_uploaded = false;
-    database.scan(&prefix, |key, value| {
-        let runs = decode_time(value).is_none_or(|until| until > now);
-        is_uploaded |= runs && Upload::from_slice(&key[prefix.len()..]).is_some_and(|upload| upload.owner == owner);
-    })?;
-    Ok(is_uploaded)
+    for upload in uploads(database, chunk)?.into_iter().filter(|upload| upload.owner == owner) {
+        // None: it is gone meanwhile.
+        if let Some(until) = database.time(&upload.key(chunk))?
+            && until.is_none_or(|until| until > now)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// How many chunks a file's claims name.
