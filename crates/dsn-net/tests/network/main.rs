@@ -11,6 +11,7 @@ mod hello;
 mod hostile;
 mod intruder;
 mod members;
+mod proxy;
 mod requests;
 mod secured;
 mod stranger;
