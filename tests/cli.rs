@@ -32,6 +32,8 @@ mod names;
 mod network;
 #[path = "cli/no_dht.rs"]
 mod no_dht;
+#[path = "../crates/dsn-net/tests/network/proxy.rs"]
+mod proxy;
 #[path = "cli/ranges.rs"]
 mod ranges;
 #[path = "cli/read_only.rs"]
@@ -52,6 +54,8 @@ mod terminal;
 mod transfer;
 #[path = "cli/twins.rs"]
 mod twins;
+#[path = "cli/wss.rs"]
+mod wss;
 
 use std::{
     io::{BufRead, BufReader},

@@ -70,6 +70,36 @@ fn two_homes_exchange_files_by_punching_holes() {
     assert!(doctor.status.success() && told.contains("forward a port"), "{}", command::shown(&doctor));
 }
 
+/// Gateways that answer a SYN from outside with a reset, whoever it is for: no hole of TCP comes about.
+#[test]
+fn two_homes_punch_holes_by_quic_where_their_gateways_reset_tcp() {
+    let reset = |lab: &Lab| {
+        let rule = "iifname \"wan\" tcp flags & (fin | syn | rst | ack) == syn reject with tcp reset";
+        for gateway in ["homegw", "cafegw"] {
+            lab.nft(
+                gateway,
+                &format!(
+                    "table ip resets {{
+                      chain through {{ type filter hook forward priority -10; {rule}; }}
+                      chain into {{ type filter hook input priority -10; {rule}; }}
+                    }}"
+                ),
+            );
+        }
+    };
+    let Some((lab, hidden)) = two_homes(Ports::Kept, reset) else { return };
+    exchange(&lab, &hidden);
+    // On a busy machine the two sides may miss each other at first.
+    let another = lab.file("another", MIB);
+    wait_for("a direct connection comes about", || {
+        let is_punched = punched(&lab, &hidden) >= 1;
+        if !is_punched {
+            lab.put("cafe", BOOTSTRAP, &another);
+        }
+        is_punched
+    });
+}
+
 #[test]
 fn where_no_hole_can_be_punched_the_relay_carries_the_pieces() {
     let Some((lab, hidden)) = two_homes(Ports::Random, |_| {}) else { return };

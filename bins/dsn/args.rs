@@ -78,6 +78,9 @@ pub(crate) struct Common {
     /// File with the key that all nodes of the network share; then it is TCP only
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
     pub(crate) psk: Option<String>,
+    /// File with certificates of authorities to trust besides those of the web, for addresses with TLS
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "FILE")]
+    pub(crate) authorities: Option<String>,
     /// What to log to stderr: error, warn, info, debug, trace
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "LEVEL")]
     pub(crate) log: Option<String>,

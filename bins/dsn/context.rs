@@ -147,6 +147,7 @@ fn flags(args: &Args) -> Layer {
     set(Key::NetworkName, args.common.network.clone());
     set(Key::NetworkBootstrap, list(&args.common.bootstrap));
     set(Key::NetworkPskFile, args.common.psk.clone());
+    set(Key::NetworkAuthorities, args.common.authorities.clone());
     set(Key::LogLevel, args.common.log.clone());
     match &args.command {
         Command::Farm(farm) => {

@@ -2,6 +2,7 @@
 //! the file of its name.
 
 mod args;
+mod authorities;
 mod bench;
 mod cap;
 mod config;

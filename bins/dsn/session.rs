@@ -13,6 +13,7 @@ use dsn_net::{NetOptions, Node, is_plain_tcp, is_public_address};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    authorities,
     context::Context,
     control::RunningFarmer,
     failures,
@@ -81,6 +82,7 @@ pub(crate) fn net_options(
         rendezvous: context.yes_or_no(Key::NetworkRendezvous)?,
         membership: membership.transpose()?,
         psk: psk::load(context)?,
+        authorities: authorities::load(context)?,
         ..NetOptions::new(identity, context.network_name()?)
     })
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Runs a command that must succeed; gives its stdout without the line's end.
-fn run(dir: &Path, args: &[&str]) -> String {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> String {
     let done = output(dsn(dir).args(args));
     assert!(done.status.success(), "{args:?}: {}", shown(&done));
     String::from_utf8(done.stdout).expect("UTF-8").trim_end().to_owned()
@@ -46,7 +46,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
-const LENDING: [&str; 2] = ["--storage", "1GiB"];
+pub(crate) const LENDING: [&str; 2] = ["--storage", "1GiB"];
 
 #[test]
 fn a_closed_network_from_its_first_invitation_to_a_revocation() {

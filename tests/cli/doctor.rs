@@ -1,7 +1,9 @@
 //! `dsn doctor`: what it says where nothing is well and where all is, to people and to scripts.
 
-use std::process::Output;
+use std::{process::Output, sync::Arc};
 
+use dsn_core::{hello::Versions, identity::Identity, ports::NoService};
+use dsn_net::{NetOptions, Node};
 use serde_json::Value;
 
 use crate::{
@@ -87,17 +89,42 @@ fn a_farmer_that_knows_nobody_is_not_well() {
     farmer.end();
 }
 
+/// A farmer that knows nobody but the node at this address says this of it: in its log once, in its status and to the doctor.
+fn says_of_its_bootstrap_node(address: &str, reason: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let farmer = Farmer::start(folder.path(), &["--storage", "1GiB", "--bootstrap", address]);
+    until("it has met it", || farmer.status()["problems"].to_string().contains(reason));
+    let warned = farmer.said().lines().filter(|line| line.contains("WARN") && line.contains(reason)).count();
+    assert_eq!(warned, 1, "{}", farmer.said());
+    let bare = address.split("/p2p/").next().expect("an address");
+    let says = format!("the bootstrap node at {bare}: {reason}");
+    for command in ["status", "doctor"] {
+        let done = output(dsn(folder.path()).arg(command));
+        assert!(shown(&done).contains(&says), "{command}: {}", shown(&done));
+    }
+}
+
 #[test]
 fn a_farmer_whose_bootstrap_node_is_of_another_network_says_so_without_being_asked() {
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let theirs = Farmer::start(folders[0].path(), &["--storage", "1GiB", "--network", "den"]);
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = Farmer::start(folder.path(), &["--storage", "1GiB", "--network", "den"]);
     let address = theirs.status()["listen"][0].as_str().unwrap().to_owned();
-    let ours = Farmer::start(folders[1].path(), &["--storage", "1GiB", "--bootstrap", &address]);
-    let reason = "it belongs to network den";
-    until("it has met it", || ours.status()["problems"].to_string().contains(reason));
-    let warned = ours.said().lines().filter(|line| line.contains("WARN") && line.contains(reason)).count();
-    assert_eq!(warned, 1, "{}", ours.said());
-    let done = output(dsn(folders[1].path()).arg("doctor"));
-    let bare = address.split("/p2p/").next().unwrap();
-    assert!(shown(&done).contains(&format!("the bootstrap node at {bare}: {reason}")), "{}", shown(&done));
+    says_of_its_bootstrap_node(&address, "it belongs to network den");
+}
+
+#[test]
+fn a_farmer_whose_bootstrap_node_is_of_another_version_says_so_without_being_asked() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let options = NetOptions {
+        serve: true,
+        listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
+        mdns: false,
+        versions: Versions::new(7, 9).unwrap(),
+        ..NetOptions::new(Identity::from_seed([7; 32]), "main".parse().unwrap())
+    };
+    let theirs = runtime.block_on(Node::start(options, Arc::new(NoService))).unwrap();
+    says_of_its_bootstrap_node(
+        &theirs.listen_addrs()[0],
+        "it speaks versions 7 to 9 of the protocol, this node version 1",
+    );
 }

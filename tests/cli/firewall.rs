@@ -19,6 +19,8 @@ use serde_json::Value;
 
 use crate::{
     MIB,
+    closed::{LENDING, run},
+    farmers::Farmer,
     forged::Forger,
     network::{TestNetwork, dsn, output, shown},
     refused, until,
@@ -219,6 +221,58 @@ fn who_is_let_in_nowhere_is_told_whose_firewall_it_is() {
         refused(&done, 7, "refuses: its firewall denies the request");
         refused(&done, 7, "hint: ask an operator to let you in");
     }
+}
+
+/// The nodes of its commands are other ones each time; the member is the same.
+#[test]
+fn a_member_of_a_closed_network_is_denied_by_its_id_and_nobody_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [anna, bob, carol, dave] = ["anna", "bob", "carol", "dave"].map(|name| folder.path().join(name));
+    run(&anna, &["network", "new", "club"]);
+    let _first = Farmer::start(&anna, &LENDING);
+    for (dir, name) in [(&bob, "bob"), (&carol, "carol"), (&dave, "dave")] {
+        run(dir, &["join", &run(&anna, &["network", "invite", "--name", name])]);
+    }
+    let _second = Farmer::start(&bob, &LENDING);
+    let members = run(&anna, &["network", "members"]);
+    let id = members.lines().find(|line| line.ends_with(" carol")).and_then(|line| line.split(' ').next()).unwrap();
+    let put = |dir: &Path, text: &str| {
+        let file = folder.path().join(text);
+        fs::write(&file, text).unwrap();
+        output(dsn(dir).arg("put").arg(file))
+    };
+    let farmers = [&anna, &bob];
+    for dir in farmers {
+        firewall(dir, &["deny", "in", "piece.put", id]);
+    }
+    for text in ["first", "second"] {
+        refused(&put(&carol, text), 4, "refuses: its firewall denies the request");
+    }
+    let done = put(&dave, "third");
+    assert!(done.status.success(), "{}", shown(&done));
+    for dir in farmers {
+        firewall(dir, &["remove", "1"]);
+    }
+    let done = put(&carol, "first");
+    assert!(done.status.success(), "{}", shown(&done));
+
+    for dir in farmers {
+        firewall(dir, &["ask", "in", "piece.put"]);
+    }
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| put(&carol, "fourth"));
+        for dir in farmers {
+            until("it is asked", || !pending(dir).is_empty());
+            let asked = pending(dir).remove(0);
+            assert_eq!(asked["member"], id, "{asked}");
+            assert_ne!(asked["peer_id"], id, "{asked}");
+            let list = firewall(dir, &["pending"]);
+            assert!(String::from_utf8_lossy(&list.stdout).contains(id), "{}", shown(&list));
+            firewall(dir, &["reject", &asked["number"].to_string(), "--always"]);
+            assert_eq!(rules(dir)[0], format!("deny in piece.put {id}"));
+        }
+        refused(&asking.join().unwrap(), 4, "refuses: its firewall denies the request");
+    });
 }
 
 #[test]

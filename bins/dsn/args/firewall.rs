@@ -35,7 +35,7 @@ pub(crate) enum FirewallCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct What {
-    /// Any of: in or out, a kind of request, a peer id, an address or range
+    /// Any of: in or out, a kind of request, a peer id or member, an address or range
     #[arg(required = true, value_name = "WHAT")]
     pub(crate) words: Vec<String>,
 }
@@ -58,11 +58,14 @@ folder and last over restarts; commands on the network keep the rules they began
 
 Kinds: connect (any connection), piece.get, piece.put, locator, audit, lease, repair, info, relay.
 A peer that may do nothing at all is not even connected. A command such as put is another peer
-each time it runs: to know it again, name its address.
+each time it runs, so that nobody can tell who put and got what. In a closed network name the
+member instead, by the id that `dsn network members` shows: that is all nodes that act for it. In
+an open one all that is left to know a command by is its address.
 
 Examples:
   dsn firewall deny 203.0.113.0/24         nobody from there, and nothing to there
   dsn firewall ask in piece.put            nobody leaves pieces here without your word
   dsn firewall deny out piece.put 12D3…    never store anything there
+  dsn firewall deny in piece.put 12D3…     nothing from this peer, or this member of a closed network
   dsn firewall pending                     who waits for your word
   dsn firewall approve 4 --always          let them, and do not ask again";

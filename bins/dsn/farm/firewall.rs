@@ -7,7 +7,7 @@ use std::{
 
 use dsn_cli::Failure;
 use dsn_core::{
-    firewall::{Attempt, Direction, Kind, Word},
+    firewall::{Attempt, Direction, Kind, Principal, Word},
     node_id::NodeId,
     ports::Guard,
 };
@@ -86,9 +86,9 @@ fn text(reply: &impl Serialize) -> String {
     serde_json::to_string(reply).expect("numbers and texts are JSON")
 }
 
-/// Whether a node is denied to put pieces here: as who it is, or by an address at which it is connected.
-fn may_not_put(guard: &dyn Guard, node: NodeId, origins: &[(NodeId, IpAddr)]) -> bool {
-    let put = |ip| Attempt { peer: Some(node), ip, direction: Direction::In, kind: Kind::PiecePut };
+/// Whether a node is denied to put pieces here: as who it is, for whom it acts, or by an address at which it is connected.
+fn may_not_put(guard: &dyn Guard, node: NodeId, principal: Principal, origins: &[(NodeId, IpAddr)]) -> bool {
+    let put = |ip| Attempt { peer: Some(node), principal, ip, direction: Direction::In, kind: Kind::PiecePut };
     let mut ips = origins.iter().filter(|(of, _)| *of == node).map(|(_, ip)| Some(*ip)).peekable();
     if ips.peek().is_none() {
         return guard.denies(&put(None));
@@ -104,7 +104,8 @@ async fn reload(running: &Running) -> Reply<()> {
     }
     // Who is not connected is asked again, by its address, before anything of it is taken.
     let origins = running.node.origins().await.unwrap_or_default();
-    running.farmer.revoke(|node| may_not_put(&*running.gatekeeper.fence, node, &origins));
+    let (fence, net) = (&*running.gatekeeper.fence, &running.node);
+    running.farmer.revoke(|node| may_not_put(fence, node, net.principal(&node), &origins));
     match running.node.enforce().await {
         Ok(()) => Reply::Done(()),
         Err(error) => Reply::Failed(error.to_string()),

@@ -26,6 +26,9 @@ pub(super) struct RuleJson {
 pub(crate) struct AskJson {
     number: u64,
     peer_id: String,
+    /// For whom that node acts, in a closed network.
+    #[serde(default)]
+    member: Option<String>,
     address: Option<IpAddr>,
     direction: String,
     /// What was wanted first.
@@ -56,15 +59,16 @@ impl ListJson {
 
 impl AskJson {
     pub(crate) fn new(ask: &Ask, now: Duration) -> Self {
-        let scope = ask.scope;
+        let (scope, attempt) = (ask.scope, ask.attempt);
         let subject =
             Subject { direction: Some(scope.direction), kind: scope.kind, peer: Some(scope.peer), range: None };
         Self {
             number: ask.number,
-            peer_id: scope.peer.to_string(),
-            address: ask.ip,
+            peer_id: attempt.peer.unwrap_or(scope.peer).to_string(),
+            member: attempt.principal.member().map(|member| member.to_string()),
+            address: attempt.ip,
             direction: scope.direction.to_string(),
-            wants: ask.kind.to_string(),
+            wants: attempt.kind.to_string(),
             about: subject.to_string(),
             waits_secs: now.saturating_sub(ask.since).as_secs(),
             denied_in_secs: ask.until.saturating_sub(now).as_secs(),
@@ -107,12 +111,14 @@ pub(super) fn print_asks(json: bool, asks: &[AskJson]) {
     }
     print_line(&format!(
         "{:>4}  {:<52}  {:<15}  {:<13}  {:>5}  {}",
-        "N", "PEER", "FROM", "WANTS", "WAITS", "DENIED IN"
+        "N", "PEER OR MEMBER", "FROM", "WANTS", "WAITS", "DENIED IN"
     ));
     for ask in asks {
+        // The member is known by it again, the node of a command is not.
+        let who = ask.member.as_ref().unwrap_or(&ask.peer_id);
         let from = ask.address.map_or_else(|| "-".into(), |ip| ip.to_string());
         let wants = format!("{} {}", ask.direction, ask.wants);
         let (waits, left) = (format!("{} s", ask.waits_secs), format!("{} s", ask.denied_in_secs));
-        print_line(&format!("{:>4}  {:<52}  {from:<15}  {wants:<13}  {waits:>5}  {left}", ask.number, ask.peer_id));
+        print_line(&format!("{:>4}  {:<52}  {from:<15}  {wants:<13}  {waits:>5}  {left}", ask.number, who));
     }
 }

@@ -62,6 +62,8 @@ pub enum Key {
     NetworkClosed,
     /// A file with a key that all nodes of a TCP-only network share.
     NetworkPskFile,
+    /// A file with certificates of authorities that are trusted besides those of the web.
+    NetworkAuthorities,
     /// How long a silent farmer still counts.
     FarmAbsentGrace,
     /// Bytes a second that repair may move.
@@ -113,7 +115,7 @@ pub struct SettingsError {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NetworkName,
         Self::NetworkBootstrap,
         Self::NetworkDht,
@@ -139,6 +141,7 @@ impl Key {
         Self::FarmDomain,
         Self::NetworkClosed,
         Self::NetworkPskFile,
+        Self::NetworkAuthorities,
         Self::FarmAbsentGrace,
         Self::FarmRepairRate,
         Self::FarmScrub,
@@ -177,6 +180,7 @@ impl Key {
             Self::FarmDomain => "farm.domain",
             Self::NetworkClosed => "network.closed",
             Self::NetworkPskFile => "network.psk_file",
+            Self::NetworkAuthorities => "network.authorities",
             Self::FarmAbsentGrace => "farm.absent_grace",
             Self::FarmRepairRate => "farm.repair_rate",
             Self::FarmScrub => "farm.scrub",
@@ -216,6 +220,7 @@ impl Key {
             Self::FarmDomain => "DSN_DOMAIN",
             Self::NetworkClosed => "DSN_CLOSED",
             Self::NetworkPskFile => "DSN_PSK_FILE",
+            Self::NetworkAuthorities => "DSN_AUTHORITIES",
             Self::FarmAbsentGrace => "DSN_ABSENT_GRACE",
             Self::FarmRepairRate => "DSN_REPAIR_RATE",
             Self::FarmScrub => "DSN_SCRUB",
@@ -255,6 +260,7 @@ impl Key {
             Self::FirewallAskTimeout => Some("60s"),
             Self::NetworkBootstrap
             | Self::NetworkPskFile
+            | Self::NetworkAuthorities
             | Self::FarmStorage
             | Self::FarmExternal
             | Self::FarmOwnerQuota

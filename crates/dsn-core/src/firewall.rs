@@ -10,6 +10,9 @@
 //! such. Without one it is refused only when every kind of request would be: then nothing is lost and a handshake gained. It
 //! is looked at before the handshake, when its address is all that is known, and again when the peer is.
 //!
+//! **A peer** in a rule is a node, or in a closed network the member for whom a node acts: the nodes of commands are new
+//! ones each time, the member stays.
+//!
 //! **To ask** takes no task and holds no body: a request that waits for the operator is answered "busy, come again" until
 //! there is a word or the time is over, and each word is remembered for a while, for a put is many requests. Silence denies.
 //!
@@ -24,7 +27,7 @@ mod tests;
 
 use std::{fmt, net::IpAddr, time::Duration};
 
-use self::{desk::Desk, rules::Judgement};
+use self::desk::Desk;
 pub use self::{
     desk::{Ask, NoSuchAsk, Scope, Word},
     rule::{Action, Direction, Range, Rule, RuleError, Subject},
@@ -56,11 +59,24 @@ pub enum Kind {
     Relay,
 }
 
+/// For whom a node acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// For nobody else: its network is open.
+    Itself,
+    /// For a member of its closed network, which it has yet to show.
+    Unknown,
+    /// For this member.
+    Member(NodeId),
+}
+
 /// Something that somebody is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The other node; none before the handshake.
     pub peer: Option<NodeId>,
+    /// For whom that node acts.
+    pub principal: Principal,
     /// Where it is. None where no address of it is to be seen, as behind a relay or a name; then no range matches.
     pub ip: Option<IpAddr>,
     /// Who does it to whom.
@@ -140,6 +156,28 @@ impl Kind {
     }
 }
 
+impl Principal {
+    /// The member, where there is one and it is known.
+    pub fn member(self) -> Option<NodeId> {
+        match self {
+            Self::Member(member) => Some(member),
+            Self::Itself | Self::Unknown => None,
+        }
+    }
+}
+
+impl Attempt {
+    /// Whether it is by this node, or for this member.
+    fn is_of(&self, name: &NodeId) -> bool {
+        self.peer.as_ref() == Some(name) || self.principal == Principal::Member(*name)
+    }
+
+    /// Whether it is known by whom and for whom it is.
+    fn is_by_known(&self) -> bool {
+        self.peer.is_some() && self.principal != Principal::Unknown
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -162,39 +200,36 @@ impl Firewall {
         self.rules = rules;
         let rules = &self.rules;
         self.desk.keep(|ask| {
-            let attempt =
-                Attempt { peer: Some(ask.scope.peer), ip: ask.ip, direction: ask.scope.direction, kind: ask.kind };
-            rules.judge(&attempt) == Judgement { action: Action::Ask, kind: ask.scope.kind }
+            let judgement = rules.judge(&ask.attempt);
+            judgement.action == Action::Ask && judgement.scope(&ask.attempt) == Some(ask.scope)
         });
     }
 
     /// Decides; asks the operator where a rule says so. `now` is any clock that only goes forward.
     pub fn decide(&mut self, attempt: &Attempt, now: Duration) -> Verdict {
         let judgement = self.rules.judge(attempt);
-        match (judgement.action, attempt.peer) {
+        match (judgement.action, judgement.scope(attempt)) {
             (Action::Allow, _) => Verdict::Allow,
             (Action::Deny, _) => Verdict::Deny,
             // Who it is comes with the handshake; then it is asked.
             (Action::Ask, None) => Verdict::Allow,
-            (Action::Ask, Some(peer)) => {
-                let scope = Scope { peer, direction: attempt.direction, kind: judgement.kind };
-                match self.desk.ask(scope, attempt, now) {
-                    Some(Word::Allow) => Verdict::Allow,
-                    Some(Word::Deny) => Verdict::Deny,
-                    None => Verdict::Later { delay_ms: COME_AGAIN_MS },
-                }
-            }
+            (Action::Ask, Some(scope)) => match self.desk.ask(scope, attempt, now) {
+                Some(Word::Allow) => Verdict::Allow,
+                Some(Word::Deny) => Verdict::Deny,
+                None => Verdict::Later { delay_ms: COME_AGAIN_MS },
+            },
         }
     }
 
     /// Whether it is denied as things are. Asks nobody.
     pub fn denies(&self, attempt: &Attempt, now: Duration) -> bool {
         let judgement = self.rules.judge(attempt);
-        let scope = |peer| Scope { peer, direction: attempt.direction, kind: judgement.kind };
         match judgement.action {
             Action::Allow => false,
             Action::Deny => true,
-            Action::Ask => attempt.peer.is_some_and(|peer| self.desk.word(&scope(peer), now) == Some(Word::Deny)),
+            Action::Ask => {
+                judgement.scope(attempt).is_some_and(|scope| self.desk.word(&scope, now) == Some(Word::Deny))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a farmer does for each kind of request. An offer is answered from the index and the space left; a piece is checked
 //! against its descriptor, written, and only then receipted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dsn_core::{
     canary::{Bug, planted},
@@ -98,8 +98,8 @@ impl Farmer {
         Ok(Response::Held(stored.iter().map(held).collect()))
     }
 
-    /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room.
-    /// What is held already takes no room, and counts towards the owner's quota from then on.
+    /// Chunks held get the put's lease; for the others there is a leave to send, as long as there is room. What is held
+    /// already takes no room, but counts towards the owner's quota like any other, or leases could be had without bound.
     pub(crate) async fn offer(&self, from: NodeId, offer: Offer, allowance: Option<Allowance>) -> Served {
         let owner = offer.owner.verify(offer.put_id, from).map_err(|_| Refusal::Malformed)?;
         if allowance.is_some_and(|allowance| allowance.member != owner) {
@@ -108,22 +108,49 @@ impl Farmer {
         let quota = self.owners.lock().expect("no panic while locked").quota(allowance);
         let ids: Vec<ChunkId> = offer.chunks.iter().map(|chunk| chunk.descriptor.id()).collect();
         let stored = self.parts.store.chunks(&ids).await.map_err(|e| Self::storage(&e))?;
-        let have: Vec<bool> =
-            offer.chunks.iter().zip(&stored).map(|(chunk, stored)| chunk.indices.is_subset(held(stored))).collect();
-        let leased: Vec<ChunkId> = ids.iter().zip(&have).filter(|(_, have)| **have).map(|(id, _)| *id).collect();
+        let offered: Vec<(OfferedChunk, IndexSet)> = offer.chunks.into_iter().zip(stored.iter().map(held)).collect();
+        self.count_owner(owner, &offered, quota).await?;
+        let fits = self.take_held(owner, &offered, quota).await?;
+        let has = |(chunk, held): &(OfferedChunk, IndexSet)| chunk.indices.is_subset(*held);
+        let to_lease = offered.iter().zip(&ids).filter(|(offered, id)| has(offered) && fits.contains(*id));
+        let leased: BTreeSet<ChunkId> = to_lease.map(|(_, id)| *id).collect();
         let carried = Carried { from, put_id: offer.put_id, owner, class: offer.class };
-        let receipts = self.lease(carried, leased).await?;
-        self.count_owner(owner, &offer.chunks, quota).await?;
+        let receipts = self.lease(carried, leased.into_iter().collect()).await?;
         let mut answers = Vec::with_capacity(ids.len());
-        for ((chunk, stored), have) in offer.chunks.into_iter().zip(&stored).zip(have) {
+        for (offered, id) in offered.into_iter().zip(ids) {
             // A file may hold the same chunk several times, so one message may offer it several times.
-            let receipt = receipts.get(&chunk.descriptor.id()).filter(|_| have);
+            let receipt = receipts.get(&id).filter(|_| has(&offered));
+            let (chunk, held) = offered;
             answers.push(match receipt {
                 Some(receipt) => OfferAnswer::Have(receipt.clone()),
-                None => self.grant(carried, chunk, held(stored), quota),
+                None if !fits.contains(&id) => OfferAnswer::Full,
+                None => self.grant(carried, chunk, held, quota),
             });
         }
         Ok(Response::Offered(answers))
+    }
+
+    /// Takes what is held of the offered chunks from the owner's quota, unless the owner wants it kept already; gives the
+    /// chunks for which that was possible, each taken once.
+    async fn take_held(
+        &self,
+        owner: NodeId,
+        offered: &[(OfferedChunk, IndexSet)],
+        quota: Option<u64>,
+    ) -> Result<BTreeSet<ChunkId>, Refusal> {
+        let held: BTreeMap<ChunkId, u64> =
+            offered.iter().map(|(chunk, held)| (chunk.descriptor.id(), bytes_of(chunk, *held))).collect();
+        if quota.is_none() {
+            return Ok(held.into_keys().collect());
+        }
+        let (ids, now) = (held.keys().copied().collect::<Vec<_>>(), self.parts.environment.unix_secs());
+        let wanted = self.parts.store.is_wanted_by(owner, &ids, now).await.map_err(|e| Self::storage(&e))?;
+        let mut owners = self.owners.lock().expect("no panic while locked");
+        let fits = held.into_iter().zip(wanted);
+        Ok(fits
+            .filter(|((_, bytes), is_wanted)| *is_wanted || owners.take(owner, *bytes, quota))
+            .map(|((id, _), _)| id)
+            .collect())
     }
 
     /// Adds the put's lease to chunks held, durably, and signs for them.
@@ -143,9 +170,14 @@ impl Farmer {
     }
 
     /// Counts what an owner has here, if there is a quota and the last count no longer says whether this fits into it.
-    async fn count_owner(&self, owner: NodeId, offered: &[OfferedChunk], quota: Option<u64>) -> Result<(), Refusal> {
+    async fn count_owner(
+        &self,
+        owner: NodeId,
+        offered: &[(OfferedChunk, IndexSet)],
+        quota: Option<u64>,
+    ) -> Result<(), Refusal> {
         let now = self.parts.environment.unix_secs();
-        let bytes = offered.iter().map(|chunk| (chunk.indices.len() * chunk.descriptor.piece_len()) as u64).sum();
+        let bytes = offered.iter().map(|(chunk, held)| bytes_of(chunk, chunk.indices.union(*held))).sum();
         if self.owners.lock().expect("no panic while locked").is_to_count(owner, bytes, quota, now) {
             let stored = self.parts.store.owned_bytes(owner, now).await.map_err(|e| Self::storage(&e))?;
             let granted = self.grants.lock().expect("no panic while locked").bytes_of(owner);
@@ -156,7 +188,7 @@ impl Farmer {
 
     fn grant(&self, carried: Carried, chunk: OfferedChunk, held: IndexSet, quota: Option<u64>) -> OfferAnswer {
         let missing = chunk.indices.minus(held);
-        let bytes = (missing.len() * chunk.descriptor.piece_len()) as u64;
+        let bytes = bytes_of(&chunk, missing);
         let mut token = Token([0; 16]);
         self.parts.environment.fill_random(&mut token.0);
         let expires = self.parts.environment.unix_secs().saturating_add(TOKEN_VALID_SECS);
@@ -273,6 +305,10 @@ impl Farmer {
         }
         Ok(Response::Fetched(parts))
     }
+}
+
+fn bytes_of(chunk: &OfferedChunk, indices: IndexSet) -> u64 {
+    (indices.len() * chunk.descriptor.piece_len()) as u64
 }
 
 fn held(stored: &Option<StoredChunk>) -> IndexSet {

@@ -130,18 +130,23 @@ pub(crate) fn build(
     let (meters, silence) = (Arc::clone(meters), options.waits.silence);
     let codec = Codec { handler, incoming: budget(options.room.incoming), meters, silence };
     let gate = Gate {
-        protocols: protocols(options, codec, circuits),
+        protocols: protocols(options, codec, circuits, club.clone()),
         candidates: HashSet::new(),
         subnets: Subnets::default(),
         manners: Manners::default(),
-        doorman: Doorman::new(Arc::clone(&options.guard)),
+        doorman: Doorman::new(Arc::clone(&options.guard), club.clone()),
         club,
     };
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(options.waits.idle);
     Ok(Swarm::new(transport, gate, keys.public().to_peer_id(), config))
 }
 
-fn protocols(options: &NetOptions, codec: Codec, circuits: relay::client::Behaviour) -> Protocols {
+fn protocols(
+    options: &NetOptions,
+    codec: Codec,
+    circuits: relay::client::Behaviour,
+    club: Option<Arc<Club>>,
+) -> Protocols {
     let names = Names::new(&options.network);
     let keys = keypair(&options.identity);
     let local = keys.public().to_peer_id();
@@ -160,7 +165,7 @@ fn protocols(options: &NetOptions, codec: Codec, circuits: relay::client::Behavi
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(options.waits.ping)),
         mdns: multicast(options, local).into(),
-        traversal: Traversal::new(options, local, circuits),
+        traversal: Traversal::new(options, local, circuits, club),
         meeting: Meeting::new(keys, options.rendezvous_point),
         lists: options.membership.as_ref().map(|_| lists::behaviour(names.lists)).into(),
         gossip: options.announcements.then(|| gossip::gossip(&options.network)).into(),

@@ -239,6 +239,13 @@ impl Entry {
         address::best_way(if fresh.is_empty() { pick(true) } else { fresh })
     }
 
+    /// A public address of it that leads to it so and has not failed.
+    pub(crate) fn outside_by(&self, way: Way) -> Option<Multiaddr> {
+        let leads = |kept: &&Kept| !kept.failed && address::way(&kept.address) == Some(way);
+        let mut outside = self.addresses.iter().filter(leads).filter(|kept| address::is_public(&kept.address));
+        outside.next().map(|kept| kept.address.clone())
+    }
+
     /// Whether an address is left that has not failed.
     pub(crate) fn has_fresh_address(&self) -> bool {
         self.addresses.iter().any(|kept| !kept.failed)

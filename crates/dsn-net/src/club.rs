@@ -4,11 +4,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use dsn_core::{
+    firewall::Principal,
     membership::{
         Admitted, Allowance, Credentials, Membership, Refused,
         revocations::{Revocations, RevocationsError, VerifiedRevocations},
@@ -46,6 +47,12 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// For whom a node acts as far as is known here, in the network that may be closed.
+pub(crate) fn principal(club: Option<&Arc<Club>>, node: Option<&NodeId>) -> Principal {
+    let Some(club) = club else { return Principal::Itself };
+    node.and_then(|node| club.member(node)).map_or(Principal::Unknown, Principal::Member)
+}
+
 impl Club {
     pub(crate) fn new(local: NodeId, membership: Membership) -> Self {
         let seq = watch::Sender::new(membership.seq());
@@ -76,6 +83,11 @@ impl Club {
         let membership = locked(&self.membership);
         let inside = locked(&self.inside);
         inside.get(node).ok_or(Refused::NoCredentials)?.admitted.check(membership.revocations(), unix_secs())
+    }
+
+    /// For whom a node acts, where that has been shown.
+    pub(crate) fn member(&self, node: &NodeId) -> Option<NodeId> {
+        locked(&self.inside).get(node).map(|entry| entry.admitted.member)
     }
 
     /// What a farmer keeps of the member for whom a node acts, if that is bounded.

@@ -23,7 +23,11 @@ use libp2p::{
 };
 use thiserror::Error;
 
-use crate::{address, identity::node_id};
+use crate::{
+    address,
+    club::{Club, principal},
+    identity::node_id,
+};
 
 /// A denied peer is let in again, to be told again, after this long.
 const TOLD_FOR: Duration = Duration::from_secs(600);
@@ -40,6 +44,7 @@ pub(crate) struct Firewalled;
 /// Stands at the door.
 pub(crate) struct Doorman {
     guard: Arc<dyn Guard>,
+    club: Option<Arc<Club>>,
     told: HashMap<NodeId, Instant>,
     /// Connections of those who are only here to be told: since when, and what.
     leaving: HashMap<ConnectionId, (Instant, Refusal)>,
@@ -54,8 +59,8 @@ pub(crate) enum Entry {
 }
 
 impl Doorman {
-    pub(crate) fn new(guard: Arc<dyn Guard>) -> Self {
-        Self { guard, told: HashMap::new(), leaving: HashMap::new() }
+    pub(crate) fn new(guard: Arc<dyn Guard>, club: Option<Arc<Club>>) -> Self {
+        Self { guard, club, told: HashMap::new(), leaving: HashMap::new() }
     }
 
     /// A stranger knocks.
@@ -103,12 +108,24 @@ impl Doorman {
 
     /// Whether what stands may stand no more.
     pub(crate) fn denies(&self, peer: NodeId, address: &Multiaddr, direction: Direction) -> bool {
-        attempts(Some(peer), address, direction).any(|attempt| self.guard.denies(&attempt))
+        self.attempts(Some(peer), address, direction).any(|attempt| self.guard.denies(&attempt))
     }
 
     fn decide(&self, peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> Verdict {
-        let mut verdicts = attempts(peer, address, direction).map(|attempt| self.guard.decide(&attempt));
+        let mut verdicts = self.attempts(peer, address, direction).map(|attempt| self.guard.decide(&attempt));
         verdicts.find(|verdict| *verdict != Verdict::Allow).unwrap_or(Verdict::Allow)
+    }
+
+    /// What a connection is: one through a relay is two things.
+    fn attempts(
+        &self,
+        peer: Option<NodeId>,
+        address: &Multiaddr,
+        direction: Direction,
+    ) -> impl Iterator<Item = Attempt> + use<> {
+        let kinds = [Some(Kind::Connect), address::is_circuit(address).then_some(Kind::Relay)];
+        let (ip, principal) = (address::origin(address), principal(self.club.as_ref(), peer.as_ref()));
+        kinds.into_iter().flatten().map(move |kind| Attempt { peer, principal, ip, direction, kind })
     }
 
     /// What everything on this connection is answered, when its peer is only here to be told.
@@ -122,19 +139,17 @@ impl Doorman {
     }
 }
 
-/// What a connection is: one through a relay is two things.
-fn attempts(peer: Option<NodeId>, address: &Multiaddr, direction: Direction) -> impl Iterator<Item = Attempt> {
-    let kinds = [Some(Kind::Connect), address::is_circuit(address).then_some(Kind::Relay)];
-    let ip = address::origin(address);
-    kinds.into_iter().flatten().map(move |kind| Attempt { peer, ip, direction, kind })
-}
-
 /// Whether this node gives a peer a place or a circuit as a relay.
-pub(crate) fn may_relay_for(guard: &Arc<dyn Guard>) -> impl FnMut(PeerId, &Multiaddr, Instant) -> bool + Send + use<> {
+pub(crate) fn may_relay_for(
+    guard: &Arc<dyn Guard>,
+    club: Option<Arc<Club>>,
+) -> impl FnMut(PeerId, &Multiaddr, Instant) -> bool + Send + use<> {
     let guard = Arc::clone(guard);
     move |peer, address, _| {
         let (peer, ip) = (node_id(&peer), address::origin(address));
-        guard.decide(&Attempt { peer, ip, direction: Direction::In, kind: Kind::Relay }) == Verdict::Allow
+        let principal = principal(club.as_ref(), peer.as_ref());
+        let attempt = Attempt { peer, principal, ip, direction: Direction::In, kind: Kind::Relay };
+        guard.decide(&attempt) == Verdict::Allow
     }
 }
 
@@ -171,24 +186,24 @@ mod tests {
 
     #[test]
     fn a_circuit_is_a_connection_and_a_relay_and_has_no_address() {
-        let (peer, doorman) = (NodeId([2; 32]), Doorman::new(Arc::new(No(Kind::Relay))));
+        let (peer, doorman) = (NodeId([2; 32]), Doorman::new(Arc::new(No(Kind::Relay)), None));
         assert!(doorman.may_dial(Some(peer), &direct()) && !doorman.may_dial(Some(peer), &circuit()));
         assert!(doorman.knock(&direct()).is_ok() && doorman.knock(&circuit()).is_err());
         assert!(!doorman.denies(peer, &direct(), Direction::In) && doorman.denies(peer, &circuit(), Direction::In));
-        assert!(!Doorman::new(Arc::new(No(Kind::Connect))).may_dial(Some(peer), &circuit()));
-        assert!(attempts(None, &circuit(), Direction::In).all(|attempt| attempt.ip.is_none()));
+        assert!(!Doorman::new(Arc::new(No(Kind::Connect)), None).may_dial(Some(peer), &circuit()));
+        assert!(doorman.attempts(None, &circuit(), Direction::In).all(|attempt| attempt.ip.is_none()));
     }
 
     #[test]
     fn whoever_is_denied_it_gets_no_place_at_a_relay() {
         let peer = crate::identity::peer_id(&NodeId([2; 32]));
-        let may = |kind| may_relay_for(&(Arc::new(No(kind)) as _))(peer, &direct(), Instant::now());
+        let may = |kind| may_relay_for(&(Arc::new(No(kind)) as _), None)(peer, &direct(), Instant::now());
         assert!(may(Kind::Info) && !may(Kind::Relay));
     }
 
     #[test]
     fn so_many_denied_peers_are_told_and_no_more() {
-        let mut doorman = Doorman::new(Arc::new(No(Kind::Connect)));
+        let mut doorman = Doorman::new(Arc::new(No(Kind::Connect)), None);
         let peer = |number: usize| {
             let mut seed = [7; 32];
             seed[..8].copy_from_slice(&number.to_le_bytes());

@@ -393,6 +393,7 @@ impl Driver {
         self.keep_relays(now);
         self.visit_points(now);
         self.give_up_punching(now);
+        self.keep_sounding(now);
         self.look_after_members();
         self.look_after_hellos(now);
     }

@@ -31,6 +31,12 @@ pub enum NetError {
         /// How long was waited.
         after: Duration,
     },
+    /// Not a certificate of an authority.
+    #[error("it is no certificate of an authority: {reason}")]
+    BadAuthority {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The encryption layer could not be set up.
     #[error("cannot set up the transport: {reason}")]
     Transport {

@@ -55,3 +55,4 @@ pub use error::NetError;
 pub use node::Node;
 pub use options::{NetOptions, Room, Waits};
 pub use reach::{Reach, Reachability};
+pub use transport::check_authority;

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use dsn_core::{
     announcement::Announcement,
-    firewall::Kind,
+    firewall::{Kind, Principal},
     membership::revocations::{Revocations, RevocationsError, VerifiedRevocations},
     network_name::NetworkName,
     node_id::NodeId,
@@ -32,6 +32,7 @@ use tokio::{
 };
 
 use crate::{
+    club::principal,
     driver::{self, Command, Shared, Stray},
     error::NetError,
     options::{NetOptions, Waits},
@@ -115,6 +116,11 @@ impl Node {
     /// [`NetworkError::Stopped`].
     pub async fn origins(&self) -> Result<Vec<(NodeId, IpAddr)>, NetworkError> {
         self.ask(|reply| Command::Origins { reply }).await
+    }
+
+    /// For whom a node acts, as the firewall sees it.
+    pub fn principal(&self, node: &NodeId) -> Principal {
+        principal(self.inner.shared.club.as_ref(), Some(node))
     }
 
     /// The bootstrap addresses that lead to nodes of another network, or of no version that this one speaks.

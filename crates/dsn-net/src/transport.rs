@@ -105,6 +105,15 @@ fn web_tls(authorities: &[Bytes]) -> Result<websocket::tls::Config, websocket::t
     Ok(tls.finish())
 }
 
+/// Whether these bytes (DER) are a certificate whose owner may be trusted to vouch for others.
+///
+/// # Errors
+/// [`NetError::BadAuthority`].
+pub fn check_authority(certificate: &Bytes) -> Result<(), NetError> {
+    let checked = web_tls(std::slice::from_ref(certificate));
+    checked.map(|_| ()).map_err(|error| NetError::BadAuthority { reason: error.to_string() })
+}
+
 /// Names are looked up as the system does it.
 fn dns<T: Transport>(inner: T) -> io::Result<dns::tokio::Transport<T>> {
     dns::tokio::Transport::system(inner)

@@ -200,6 +200,10 @@ impl Upkeep for SyncedDisk {
         self.memory.owned_bytes(owner, now).await
     }
 
+    async fn is_wanted_by(&self, owner: NodeId, chunks: &[ChunkId], now: u64) -> Result<Vec<bool>, StoreError> {
+        self.memory.is_wanted_by(owner, chunks, now).await
+    }
+
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
         self.sync().await?;
         self.memory.give_up(chunk, index).await

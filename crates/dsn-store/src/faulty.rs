@@ -47,7 +47,7 @@ pub enum Operation {
     Names,
     /// [`Upkeep::chunks_after`], [`Upkeep::locators_after`] and [`NameStore::names_after`].
     Walk,
-    /// [`Upkeep::leases`], [`Upkeep::renew`] and [`Upkeep::owned_bytes`].
+    /// [`Upkeep::leases`], [`Upkeep::renew`], [`Upkeep::owned_bytes`] and [`Upkeep::is_wanted_by`].
     Leases,
     /// [`Upkeep::collect`] and [`Upkeep::give_up`].
     Collect,
@@ -258,6 +258,11 @@ impl<S: Upkeep> Upkeep for FaultyStore<S> {
     async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError> {
         self.ask(Operation::Leases)?;
         self.inner.owned_bytes(owner, now).await
+    }
+
+    async fn is_wanted_by(&self, owner: NodeId, chunks: &[ChunkId], now: u64) -> Result<Vec<bool>, StoreError> {
+        self.ask(Operation::Leases)?;
+        self.inner.is_wanted_by(owner, chunks, now).await
     }
 
     async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {

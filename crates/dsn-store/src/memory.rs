@@ -249,6 +249,11 @@ impl Upkeep for MemoryStore {
         Ok(wanted.map(|(_, held)| count(held.pieces.len() * held.descriptor.piece_len())).sum())
     }
 
+    async fn is_wanted_by(&self, owner: NodeId, chunks: &[ChunkId], now: u64) -> Result<Vec<bool>, StoreError> {
+        let state = self.state();
+        Ok(chunks.iter().map(|chunk| state.leases.is_of(*chunk, owner, now)).collect())
+    }
+
     async fn leases(&self, chunks: &[ChunkId]) -> Result<Vec<Vec<Lease>>, StoreError> {
         let state = self.state();
         Ok(chunks.iter().map(|chunk| state.leases.of(*chunk)).collect())

@@ -1,7 +1,7 @@
 //! What the operator is asked and has answered. A question that gets no answer in time counts as answered with no. Sans
 //! I/O: told the time, asked what holds. Invariant: bounded whatever peers do; nothing is allowed without a word.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use thiserror::Error;
 
@@ -23,7 +23,7 @@ pub enum Word {
 /// What a word is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
-    /// The other node.
+    /// The other node, or the member for whom it acts.
     pub peer: NodeId,
     /// Who does it to whom.
     pub direction: Direction,
@@ -38,10 +38,8 @@ pub struct Ask {
     pub number: u64,
     /// What the answer will be about.
     pub scope: Scope,
-    /// What was wanted first.
-    pub kind: Kind,
-    /// From where, if that is to be seen.
-    pub ip: Option<IpAddr>,
+    /// What was wanted first, by whom and from where.
+    pub attempt: Attempt,
     /// Since when it waits, by the caller's clock.
     pub since: Duration,
     /// When it counts as denied.
@@ -84,8 +82,8 @@ impl Desk {
         if self.asks.len() >= FIREWALL_ASKS_MAX || of_peer >= FIREWALL_ASKS_MAX_PER_NODE {
             return Some(Word::Deny);
         }
-        let (kind, ip, until) = (attempt.kind, attempt.ip, now + self.timeout);
-        self.asks.push(Ask { number: self.next, scope, kind, ip, since: now, until });
+        let (attempt, until) = (*attempt, now + self.timeout);
+        self.asks.push(Ask { number: self.next, scope, attempt, since: now, until });
         self.next += 1;
         None
     }

@@ -46,7 +46,7 @@ pub struct Subject {
     pub direction: Option<Direction>,
     /// Only this kind.
     pub kind: Option<Kind>,
-    /// Only this peer.
+    /// Only this peer: a node, or the member for whom it acts.
     pub peer: Option<NodeId>,
     /// Only peers that are there.
     pub range: Option<Range>,
@@ -175,7 +175,7 @@ impl fmt::Display for Range {
 }
 
 impl Subject {
-    /// Whether it is about this, as far as that is known without knowing the peer.
+    /// Whether it is about this, whoever does it.
     pub(super) fn may_match(&self, attempt: &Attempt) -> bool {
         self.direction.is_none_or(|direction| direction == attempt.direction)
             && self.kind.is_none_or(|kind| kind == attempt.kind)

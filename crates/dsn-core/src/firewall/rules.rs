@@ -1,11 +1,11 @@
-//! All rules in their order, so arranged that a decision looks at few of them: a peer's own and those of no peer. Not here:
+//! All rules in their order, so arranged that a decision looks at few of them: a peer's own, its member's and those of no peer. Not here:
 //! where they come from. Invariant: the answer is that of going through the list from the top.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::{Action, Attempt, Direction, Kind, Rule};
+use super::{Action, Attempt, Direction, Kind, Rule, Scope};
 use crate::{limits::FIREWALL_RULES_MAX, node_id::NodeId};
 
 /// What is done with what no rule matches.
@@ -41,6 +41,18 @@ pub(super) struct Judgement {
     pub(super) action: Action,
     /// The kind that what decided is about; none: all.
     pub(super) kind: Option<Kind>,
+    /// Whom it names; none: nobody.
+    pub(super) peer: Option<NodeId>,
+}
+
+impl Judgement {
+    /// What the operator's word would be about: who is named by the rule that asks, else the member, else the node. None
+    /// until that is known.
+    pub(super) fn scope(&self, attempt: &Attempt) -> Option<Scope> {
+        let own = || attempt.principal.member().or(attempt.peer).filter(|_| attempt.is_by_known());
+        let peer = self.peer.map_or_else(own, |name| attempt.is_of(&name).then_some(name))?;
+        Some(Scope { peer, direction: attempt.direction, kind: self.kind })
+    }
 }
 
 impl Defaults {
@@ -89,32 +101,31 @@ impl Rules {
         let is_useless = judgement.action == Action::Deny
             && requests.map(|kind| self.first(&Attempt { kind, ..*attempt })).all(|of| of.action == Action::Deny);
         let action = if is_useless { Action::Deny } else { Action::Allow };
-        Judgement { action, kind: None }
+        Judgement { action, kind: None, peer: None }
     }
 
     fn first(&self, attempt: &Attempt) -> Judgement {
-        let found = match &attempt.peer {
-            Some(peer) => self.first_for(peer, attempt),
-            None => self.first_for_anybody(attempt),
-        };
+        let found = if attempt.is_by_known() { self.first_for_known(attempt) } else { self.first_for_anybody(attempt) };
         match found {
-            Some(rule) => Judgement { action: rule.action, kind: rule.subject.kind },
-            None => Judgement { action: self.defaults.of(attempt.direction), kind: None },
+            Some(Rule { action, subject }) => Judgement { action: *action, kind: subject.kind, peer: subject.peer },
+            None => Judgement { action: self.defaults.of(attempt.direction), kind: None, peer: None },
         }
     }
 
-    fn first_for(&self, peer: &NodeId, attempt: &Attempt) -> Option<&Rule> {
-        let of_peer = self.of_peer.get(peer).map(Vec::as_slice).unwrap_or_default();
+    fn first_for_known(&self, attempt: &Attempt) -> Option<&Rule> {
+        let names = [attempt.peer, attempt.principal.member()].into_iter().flatten();
+        let of_names = names.filter_map(|name| self.of_peer.get(&name));
         let first =
-            |places: &[usize]| places.iter().copied().find(|place| self.listed[*place].subject.may_match(attempt));
-        let place = [first(of_peer), first(&self.of_all)].into_iter().flatten().min()?;
+            |places: &Vec<usize>| places.iter().copied().find(|place| self.listed[*place].subject.may_match(attempt));
+        let place = of_names.chain([&self.of_all]).filter_map(first).min()?;
         Some(&self.listed[place])
     }
 
     /// The first rule that could decide for whoever it turns out to be: one that denies a single peer says nothing about
     /// the others, one that lets a single peer in keeps the door open until it is known who comes.
     fn first_for_anybody(&self, attempt: &Attempt) -> Option<&Rule> {
-        let settles = |rule: &&Rule| rule.subject.peer.is_none() || rule.action != Action::Deny;
+        let names_it = |rule: &Rule| rule.subject.peer.is_none_or(|name| attempt.is_of(&name));
+        let settles = |rule: &&Rule| names_it(rule) || rule.action != Action::Deny;
         self.listed.iter().filter(settles).find(|rule| rule.subject.may_match(attempt))
     }
 }

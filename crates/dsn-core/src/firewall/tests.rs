@@ -28,7 +28,8 @@ fn firewall(texts: &[&str]) -> Firewall {
 
 /// What node 1 wants, from 203.0.113.7.
 fn wants(kind: Kind) -> Attempt {
-    Attempt { peer: Some(node(1)), ip: Some("203.0.113.7".parse().unwrap()), direction: Direction::In, kind }
+    let ip = Some("203.0.113.7".parse().unwrap());
+    Attempt { peer: Some(node(1)), principal: Principal::Itself, ip, direction: Direction::In, kind }
 }
 
 fn secs(secs: u64) -> Duration {
@@ -139,6 +140,72 @@ fn a_connection_is_refused_when_nothing_could_come_of_it() {
     check(&["ask audit", "deny in"], true, true);
 }
 
+/// What a fresh node of this member wants.
+fn for_member(number: u8, kind: Kind) -> Attempt {
+    Attempt { principal: Principal::Member(node(number)), ..wants(kind) }
+}
+
+#[test]
+fn a_rule_names_a_node_or_the_member_for_whom_it_acts() {
+    let put = |number: u8| for_member(number, Kind::PiecePut);
+    let member = node(7);
+    let deny = format!("deny in piece.put {member}");
+    assert!(!is_allowed(&[&deny], &put(7)));
+    assert!(is_allowed(&[&deny], &put(8)), "another member");
+    assert!(is_allowed(&[&deny], &wants(Kind::PiecePut)), "a node of an open network");
+    assert!(is_allowed(&[&deny], &for_member(7, Kind::PieceGet)));
+    assert!(is_allowed(&[&format!("allow {}", node(1)), &deny], &put(7)), "whichever it names, from the top");
+    assert!(!is_allowed(&[&deny, &format!("allow {}", node(1))], &put(7)));
+    let connect = for_member(7, Kind::Connect);
+    let dialled = Attempt { principal: Principal::Unknown, ..connect };
+    for (texts, before, after) in [
+        (vec![format!("deny {member}")], true, false),
+        (vec![format!("allow {member}"), "deny in".into()], true, true),
+        (vec![format!("allow {}", node(8)), "deny in".into()], true, false),
+        (vec![format!("deny {}", node(1))], false, false),
+        (vec!["deny in".into()], false, false),
+    ] {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        assert_eq!((is_allowed(&texts, &dialled), is_allowed(&texts, &connect)), (before, after), "{texts:?}");
+    }
+}
+
+#[test]
+fn a_member_is_asked_about_once_whichever_its_nodes_are() {
+    let mut firewall = firewall(&["ask in piece.put"]);
+    let put = for_member(7, Kind::PiecePut);
+    let again = Attempt { peer: Some(node(2)), ..put };
+    let later = Verdict::Later { delay_ms: COME_AGAIN_MS };
+    assert_eq!([firewall.decide(&put, secs(0)), firewall.decide(&again, secs(0))], [later; 2]);
+    let waiting = firewall.pending(secs(0));
+    assert_eq!(waiting.len(), 1);
+    assert_eq!((waiting[0].scope.peer, waiting[0].attempt), (node(7), put));
+    firewall.replace_rules(rules(&["deny audit", "ask in piece.put"]));
+    firewall.answer(1, Word::Deny, secs(1)).unwrap();
+    assert_eq!([put, again].map(|put| firewall.decide(&put, secs(2))), [Verdict::Deny; 2]);
+    assert!(firewall.denies(&again, secs(2)));
+    assert_eq!(firewall.decide(&for_member(8, Kind::PiecePut), secs(2)), later);
+}
+
+#[test]
+fn a_rule_that_asks_about_a_member_asks() {
+    let mut firewall = firewall(&[&format!("ask in {}", node(7))]);
+    assert_eq!(firewall.decide(&for_member(8, Kind::PiecePut), secs(0)), Verdict::Allow);
+    assert!(matches!(firewall.decide(&for_member(7, Kind::PiecePut), secs(0)), Verdict::Later { .. }));
+    assert_eq!(firewall.pending(secs(0))[0].scope.peer, node(7));
+    firewall.answer(1, Word::Deny, secs(1)).unwrap();
+    assert_eq!(firewall.decide(&for_member(7, Kind::Audit), secs(2)), Verdict::Deny);
+}
+
+#[test]
+fn the_word_on_a_rule_about_one_node_is_not_about_its_member() {
+    let mut firewall = firewall(&[&format!("ask in {}", node(1))]);
+    firewall.decide(&for_member(7, Kind::Audit), secs(0));
+    assert_eq!(firewall.pending(secs(0))[0].scope.peer, node(1));
+    let before = Attempt { peer: None, principal: Principal::Unknown, ..wants(Kind::Connect) };
+    assert_eq!(firewall.decide(&before, secs(0)), Verdict::Allow, "nobody is asked about whom nobody knows");
+}
+
 #[test]
 fn a_question_waits_is_answered_and_the_answer_holds_for_a_while() {
     let mut firewall = firewall(&["ask piece.put"]);
@@ -154,7 +221,7 @@ fn a_question_waits_is_answered_and_the_answer_holds_for_a_while() {
         waiting.iter().map(|ask| (ask.number, ask.scope.peer)).collect::<Vec<_>>(),
         [(1, node(1)), (2, node(2))]
     );
-    assert_eq!((waiting[0].since, waiting[0].until, waiting[0].kind), (secs(0), secs(60), Kind::PiecePut));
+    assert_eq!((waiting[0].since, waiting[0].until, waiting[0].attempt.kind), (secs(0), secs(60), Kind::PiecePut));
     assert_eq!(firewall.answer(7, Word::Allow, secs(4)), Err(NoSuchAsk { number: 7 }));
     firewall.answer(1, Word::Allow, secs(4)).unwrap();
     firewall.answer(2, Word::Deny, secs(4)).unwrap();
@@ -290,10 +357,15 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         .prop_filter("a rule says something", |rule| rule.subject != Subject::default())
 }
 
+fn principal() -> impl Strategy<Value = Principal> {
+    let member = (0u8..4).prop_map(|number| Principal::Member(node(number)));
+    prop_oneof![Just(Principal::Itself), Just(Principal::Unknown), member]
+}
+
 fn attempt() -> impl Strategy<Value = Attempt> {
     let direction = select(vec![Direction::In, Direction::Out]);
-    (option::of((0u8..4).prop_map(node)), option::of(ip()), direction, select(Kind::ALL.to_vec()))
-        .prop_map(|(peer, ip, direction, kind)| Attempt { peer, ip, direction, kind })
+    (option::of((0u8..4).prop_map(node)), principal(), option::of(ip()), direction, select(Kind::ALL.to_vec()))
+        .prop_map(|(peer, principal, ip, direction, kind)| Attempt { peer, principal, ip, direction, kind })
 }
 
 /// The rule of the house, spelled out: from the top, the first that matches.
@@ -302,7 +374,7 @@ fn from_the_top(rules: &[Rule], attempt: &Attempt) -> Action {
         let Subject { direction, kind, peer, range } = rule.subject;
         direction.is_none_or(|is| is == attempt.direction)
             && kind.is_none_or(|is| is == attempt.kind)
-            && (peer.is_none() || peer == attempt.peer)
+            && peer.is_none_or(|name| attempt.peer == Some(name) || attempt.principal == Principal::Member(name))
             && range.is_none_or(|range| attempt.ip.is_some_and(|ip| range.contains(ip)))
     };
     rules.iter().find(matches).map_or(Action::Allow, |rule| rule.action)
@@ -323,19 +395,23 @@ proptest! {
 
     #[test]
     fn decisions_are_those_of_reading_from_the_top(listed in vec(any_rule(), 0..12), attempt in attempt()) {
-        prop_assume!(attempt.peer.is_some() && attempt.kind != Kind::Connect);
+        prop_assume!(attempt.is_by_known() && attempt.kind != Kind::Connect);
         let rules = Rules::new(Defaults::OPEN, listed.clone()).unwrap();
         prop_assert_eq!(rules.judge(&attempt).action, from_the_top(&listed, &attempt));
     }
 
     #[test]
     fn nobody_is_refused_before_the_handshake_who_would_not_be_after_it(
-        listed in vec(any_rule(), 0..12), attempt in attempt(), peer in 0u8..5,
+        listed in vec(any_rule(), 0..12), attempt in attempt(), peer in 0u8..5, member in option::of(0u8..5),
     ) {
         let rules = Rules::new(Defaults::OPEN, listed).unwrap();
-        let (unknown, known) = (Attempt { peer: None, ..attempt }, Attempt { peer: Some(node(peer)), ..attempt });
-        if rules.judge(&unknown).action == Action::Deny {
-            prop_assert_eq!(rules.judge(&known).action, Action::Deny);
+        let known = member.map_or(Principal::Itself, |number| Principal::Member(node(number)));
+        let known = Attempt { peer: Some(node(peer)), principal: known, ..attempt };
+        let unknown = Attempt { principal: Principal::Unknown, ..known };
+        for unknown in [Attempt { peer: None, ..known }, Attempt { peer: None, ..unknown }, unknown] {
+            if rules.judge(&unknown).action == Action::Deny {
+                prop_assert_eq!(rules.judge(&known).action, Action::Deny);
+            }
         }
     }
 
@@ -348,7 +424,7 @@ proptest! {
         if rules.judge(&Attempt { kind: Kind::Connect, ..attempt }).action == Action::Deny {
             prop_assert!(requests().all(denied));
         } else {
-            prop_assert!(attempt.peer.is_none() || !requests().all(denied));
+            prop_assert!(!attempt.is_by_known() || !requests().all(denied));
         }
     }
 

@@ -83,6 +83,9 @@ pub trait Upkeep: PieceStore + NameStore {
     /// that wait for their commit. A chunk counts once, whatever it is in. Takes as long as it has chunks.
     async fn owned_bytes(&self, owner: NodeId, now: u64) -> Result<u64, StoreError>;
 
+    /// Whether an owner wants each of these chunks kept at `now`, in order; what [`Upkeep::owned_bytes`] counts.
+    async fn is_wanted_by(&self, owner: NodeId, chunks: &[ChunkId], now: u64) -> Result<Vec<bool>, StoreError>;
+
     /// Gives up a piece whose bytes are not what they should be, durably. Says whether it was held.
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError>;
 

@@ -163,6 +163,40 @@ async fn a_member_with_a_quota_puts_within_it_and_only_for_itself() {
     assert!(!denied(farmer.handle(node, commit(&[&member, &other])).await));
 }
 
+/// What is held already costs the farmer nothing, but a lease of it is a promise to keep it: a member would have as many as
+/// it finds chunks of others.
+#[tokio::test]
+async fn a_member_with_a_quota_gets_leases_of_what_is_held_within_it() {
+    let chunks: Vec<EncodedChunk> = (1..=4).map(chunk).collect();
+    let len = u64::try_from(chunks[0].descriptor.piece_len()).expect("small");
+    let farmer = holding(&chunks).await;
+    let (member, node) = (Identity::from_seed([7; 32]), Identity::from_seed([6; 32]).node_id());
+    let allowance = Allowance { member: member.node_id(), bytes: 100 * len };
+    let has = async |put_id, of: &[&EncodedChunk]| {
+        let offered =
+            |of: &&EncodedChunk| OfferedChunk { descriptor: of.descriptor.clone(), indices: IndexSet::below(9) };
+        let owner = OwnerProof::sign(&member, put_id, node);
+        let offer = Offer { put_id, owner, class: Class::Low, chunks: of.iter().map(offered).collect() };
+        let Response::Offered(answers) = farmer.handle_within(node, allowance, Request::Offer(offer)).await else {
+            panic!()
+        };
+        let expected = |answer: &OfferAnswer| matches!(answer, OfferAnswer::Have(_) | OfferAnswer::Full);
+        assert!(answers.iter().all(expected), "{answers:?}");
+        answers.iter().map(|answer| matches!(answer, OfferAnswer::Have(_))).collect::<Vec<_>>()
+    };
+    let kept = async || farmer.parts.store.owned_bytes(member.node_id(), NOW).await.expect("counted");
+    let [one, two, three, four] = [0, 1, 2, 3].map(|nth| &chunks[nth]);
+    assert_eq!(has(PUT, &[one, one]).await, [true, true], "one chunk counts once");
+    assert_eq!(kept().await, 48 * len);
+    let mut got = has(PutId([2; 16]), &[two, three, four]).await;
+    got.sort_unstable();
+    assert_eq!(got, [false, false, true], "of three more, one fits");
+    assert_eq!(kept().await, 96 * len);
+    assert_eq!(has(PutId([3; 16]), &[one]).await, [true], "what it has is not taken from it when it puts that again");
+    assert_eq!(has(PutId([4; 16]), &[two, three, four]).await.iter().filter(|has| **has).count(), 1);
+    assert_eq!(kept().await, 96 * len);
+}
+
 /// A record of a throw-away name.
 fn named(number: u64, sequence: u64) -> NameRecord {
     let key = Identity::from_seed(dsn_core::hash::Hash::of(&number.to_le_bytes()).0);

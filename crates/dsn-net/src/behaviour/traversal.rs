@@ -23,7 +23,7 @@ use libp2p::{
 };
 
 use self::retests::Retests;
-use crate::{address, doorman::may_relay_for, options::NetOptions};
+use crate::{address, club::Club, doorman::may_relay_for, options::NetOptions};
 
 /// Between two questions whether an address can be dialled.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -51,12 +51,17 @@ pub(crate) struct Traversal {
 }
 
 impl Traversal {
-    pub(super) fn new(options: &NetOptions, local: PeerId, circuits: relay::client::Behaviour) -> Self {
+    pub(super) fn new(
+        options: &NetOptions,
+        local: PeerId,
+        circuits: relay::client::Behaviour,
+        club: Option<Arc<Club>>,
+    ) -> Self {
         let serves = options.serve;
         let probe = autonat::v2::client::Config::default().with_probe_interval(PROBE_EVERY);
         Self {
             circuits,
-            relay: (serves && options.relay).then(|| relay_for_others(local, &options.guard)).into(),
+            relay: (serves && options.relay).then(|| relay_for_others(local, &options.guard, club)).into(),
             punch: dcutr::Behaviour::new(local),
             probe: serves.then(|| Retests::new(probe, options.waits.retest)).into(),
             prober: serves.then(DialBacks::default).into(),
@@ -72,7 +77,7 @@ impl Traversal {
     }
 }
 
-fn relay_for_others(local: PeerId, guard: &Arc<dyn Guard>) -> relay::Behaviour {
+fn relay_for_others(local: PeerId, guard: &Arc<dyn Guard>, club: Option<Arc<Club>>) -> relay::Behaviour {
     let mut config = relay::Config {
         max_reservations: RESERVATIONS_MAX,
         max_circuits: CIRCUITS_MAX,
@@ -82,8 +87,8 @@ fn relay_for_others(local: PeerId, guard: &Arc<dyn Guard>) -> relay::Behaviour {
         ..relay::Config::default()
     };
     // Asked before a place or a circuit is given, whoever is asked besides.
-    config.reservation_rate_limiters.push(Box::new(may_relay_for(guard)));
-    config.circuit_src_rate_limiters.push(Box::new(may_relay_for(guard)));
+    config.reservation_rate_limiters.push(Box::new(may_relay_for(guard, club.clone())));
+    config.circuit_src_rate_limiters.push(Box::new(may_relay_for(guard, club)));
     let mut relay = relay::Behaviour::new(local, config);
     relay.set_status(Some(relay::Status::Disable)); // until an address of this node is known to be good
     relay

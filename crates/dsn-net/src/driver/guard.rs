@@ -12,7 +12,7 @@ use dsn_core::{
 use libp2p::{Multiaddr, swarm::ConnectionId};
 
 use super::{Driver, rpc::Outgoing};
-use crate::{address, book::Link, doorman::Doorman, identity::peer_id};
+use crate::{address, book::Link, club::principal, doorman::Doorman, identity::peer_id};
 
 impl Driver {
     fn doorman(&self) -> &Doorman {
@@ -25,9 +25,7 @@ impl Driver {
             return Some(refusal);
         }
         let link = self.book.get(&from).and_then(|entry| entry.links.iter().find(|known| known.id == link));
-        let ip = link.and_then(|link| address::origin(&link.remote));
-        let attempt = Attempt { peer: Some(from), ip, direction: Direction::In, kind };
-        let refusal = match self.guard.decide(&attempt) {
+        let refusal = match self.guard.decide(&self.attempt(from, link, Direction::In, kind)) {
             Verdict::Allow => return None,
             Verdict::Deny => Refusal::Denied,
             Verdict::Later { delay_ms } => Refusal::Busy { delay_ms },
@@ -39,9 +37,14 @@ impl Driver {
     /// Whether a request may go to a node that is connected.
     pub(super) fn may_send(&self, outgoing: &Outgoing) -> bool {
         let link = self.book.get(&outgoing.to).and_then(|entry| entry.links.first());
+        self.guard.decide(&self.attempt(outgoing.to, link, Direction::Out, outgoing.kind)) == Verdict::Allow
+    }
+
+    /// What is done on a connection, if it stands.
+    pub(super) fn attempt(&self, node: NodeId, link: Option<&Link>, direction: Direction, kind: Kind) -> Attempt {
         let ip = link.and_then(|link| address::origin(&link.remote));
-        let attempt = Attempt { peer: Some(outgoing.to), ip, direction: Direction::Out, kind: outgoing.kind };
-        self.guard.decide(&attempt) == Verdict::Allow
+        let principal = principal(self.shared.club.as_ref(), Some(&node));
+        Attempt { peer: Some(node), principal, ip, direction, kind }
     }
 
     /// The addresses at which a node may be dialled; none when there are some and it may be at none of them.

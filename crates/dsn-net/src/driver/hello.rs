@@ -12,7 +12,7 @@ use std::{
 };
 
 use dsn_core::{
-    firewall::{Attempt, Direction, Kind},
+    firewall::{Direction, Kind},
     hello::{Acquaintance, Capabilities, Hello, HelloError, Profile},
     node_id::NodeId,
     ports::NetworkError,
@@ -26,7 +26,7 @@ use libp2p::{
 
 use super::Driver;
 use crate::{
-    address, behaviour,
+    behaviour,
     book::Entry,
     codec::{Answer, Call},
     identity::peer_id,
@@ -244,7 +244,6 @@ impl Driver {
     /// either way: a hello is no question of its own.
     fn keeps_quiet(&self, node: NodeId, direction: Direction) -> bool {
         let link = self.book.get(&node).and_then(|entry| entry.links.first());
-        let ip = link.and_then(|link| address::origin(&link.remote));
-        self.guard.denies(&Attempt { peer: Some(node), ip, direction, kind: Kind::Info })
+        self.guard.denies(&self.attempt(node, link, direction, Kind::Info))
     }
 }

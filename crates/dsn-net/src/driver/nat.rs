@@ -2,6 +2,8 @@
 //! a place; and requests for pieces that wait until a relayed connection has become a direct one, or cannot.
 //! Not here: the protocols (`behaviour/traversal`) and what their findings mean (`reach`).
 
+mod sounding;
+
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -36,6 +38,7 @@ pub(super) struct Nat {
     /// Attempts to reach nodes directly that failed, by the relayed connection.
     failed: HashMap<NodeId, (ConnectionId, u32)>,
     waiting: HashMap<NodeId, Vec<Outgoing>>,
+    sounding: sounding::Sounding,
     /// Since when it is unknown how others reach this node.
     unknown_since: Option<Instant>,
     serves: Option<bool>,

@@ -121,6 +121,9 @@ impl Driver {
         if addresses.is_empty() {
             return self.on_dial_failed(node, None);
         }
+        if addresses.iter().all(address::is_circuit) && self.is_to_sound_first(node, Instant::now()) {
+            return;
+        }
         let opts = DialOpts::peer_id(peer_id(&node)).addresses(addresses).build();
         match self.swarm.dial(opts) {
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {} // under way, by whomever
@@ -268,6 +271,7 @@ impl Driver {
         let Some(link) = entry.links.iter_mut().find(|link| link.id == connection_id) else { return };
         let is_new = !std::mem::replace(&mut link.identified, true);
         let is_to_greet = is_new && link.dialled;
+        let is_over_quic = is_to_greet && link.way == address::Way::Quic;
         let ours: Vec<_> = self.swarm.listeners().cloned().collect();
         let addresses = address::accept(&info.listen_addrs, &node, &link.remote, &ours);
         let does_serve = if self.dht { info.protocols.contains(&self.names.kad) } else { entry.is_farmer() };
@@ -290,6 +294,9 @@ impl Driver {
         }
         if is_new_point {
             self.on_rendezvous_point(peer_id);
+        }
+        if is_over_quic {
+            self.sounded();
         }
         self.ask_when_settled(Instant::now());
     }

@@ -55,6 +55,13 @@ const CONNECTIONS: usize = 10_000;
 const DIALS: usize = 200;
 /// Silent streams on one connection.
 const STREAMS: usize = 1_000;
+/// Handshakes that the farmer begins with those who knock and say something: 128 at once, each for the three seconds that a
+/// dial may take, half of them with a hello, so at most three times 64. Without that bound it is half of the 512 at once that
+/// the rate of handshakes lets through.
+const BEGUN_MAX: usize = 224;
+/// Silent streams that the farmer ends at once: it keeps 256 of a connection. Without that bound the multiplexer ends them all
+/// with the connection.
+const ENDED_MIN: usize = (STREAMS - 256) * 9 / 10;
 /// Streams with a byte a second.
 const SLOW: usize = 64;
 /// Nodes that flood, one after the other.
@@ -103,12 +110,14 @@ impl Role {
 
     /// Waits for the end of an attack, which must have been one; says what came of it.
     pub(crate) fn hear_of_attack(&mut self) {
-        let words = ["CONNECTED", "STREAMS", "SLOW", "BUSY", "SHUT", "ECHOED", "POISONERS"];
+        let words = ["CONNECTED", "BEGUN", "STREAMS", "ENDED", "SLOW", "BUSY", "SHUT", "ECHOED", "POISONERS"];
         let said = words.map(|word| self.number(word));
-        eprintln!("connections, silent streams, slow, told to wait, shut out, hellos again, poisoners: {said:?}");
-        let [connected, streams, slow, busy, shut, echoed, poisoners] = said;
+        eprintln!("{words:?}: {said:?}");
+        let [connected, begun, streams, ended, slow, busy, shut, echoed, poisoners] = said;
         assert!(connected >= CONNECTIONS * 9 / 10 && streams == STREAMS && slow == SLOW, "no attack");
         assert!(busy > 400 && shut >= 1 && echoed >= 10 && poisoners == usize::from(POISONERS), "no attack");
+        assert!((1..=BEGUN_MAX).contains(&begun), "{begun} handshakes were begun");
+        assert!((ENDED_MIN..streams).contains(&ended), "{ended} of {streams} silent streams were ended");
     }
 }
 
@@ -151,7 +160,7 @@ async fn attacks() {
     eprintln!("BEGINS");
     let end = Instant::now() + ATTACK;
     let late = Put { pause: Duration::from_secs(1), ..question() };
-    let (connected, streams, slow, (busy, shut), echoed, ()) = tokio::join!(
+    let ((connected, begun), (streams, ended), (slow, _), (busy, shut), echoed, ()) = tokio::join!(
         knock(&target, end),
         hold(silent, end, STREAMS, Put::hold(vec![0])),
         hold(slow, end, SLOW, late),
@@ -159,8 +168,8 @@ async fn attacks() {
         echo(parrot, end),
         go_on_lying(liars, end),
     );
-    eprintln!("CONNECTED {connected}\nSTREAMS {streams}\nSLOW {slow}\nBUSY {busy}\nSHUT {shut}\nECHOED {echoed}");
-    eprintln!("POISONERS {poisoners}");
+    eprintln!("CONNECTED {connected}\nBEGUN {begun}\nSTREAMS {streams}\nENDED {ended}\nSLOW {slow}");
+    eprintln!("BUSY {busy}\nSHUT {shut}\nECHOED {echoed}\nPOISONERS {poisoners}");
 }
 
 /// A request that every farmer answers.
@@ -177,8 +186,9 @@ async fn met(target: &str) -> (Stranger, PeerId) {
     (stranger, peer)
 }
 
-/// Opens connections, says half of a hello on every second one, and keeps them all.
-async fn knock(target: &str, end: Instant) -> usize {
+/// Opens connections, says half of a hello on every second one, and keeps them all. Gives how many, and how many hellos were
+/// answered.
+async fn knock(target: &str, end: Instant) -> (usize, usize) {
     let port: u16 = target.split('/').nth(4).unwrap().parse().unwrap();
     let dial = |number: usize| async move {
         let mut line = timeout(Duration::from_secs(3), TcpStream::connect(("127.0.0.1", port))).await.ok()?.ok()?;
@@ -190,19 +200,18 @@ async fn knock(target: &str, end: Instant) -> usize {
     let dials = stream::iter(0..CONNECTIONS).map(dial).buffer_unordered(DIALS).filter_map(async |line| line);
     let lines: Vec<TcpStream> = dials.collect().await;
     tokio::time::sleep_until(end.into()).await;
-    lines.len()
+    let is_answered = |line: &&TcpStream| line.try_read(&mut [0; 20]).is_ok_and(|read| read > 0);
+    (lines.len(), lines.iter().filter(is_answered).count())
 }
 
-/// Streams of one connection at once. Gives how many were asked for.
-async fn hold((mut stranger, peer): (Stranger, PeerId), end: Instant, count: usize, put: Put) -> usize {
+/// Streams of one connection at once. Gives how many were asked for, and how many the farmer has ended.
+async fn hold((mut stranger, peer): (Stranger, PeerId), end: Instant, count: usize, put: Put) -> (usize, usize) {
     (0..count).for_each(|_| stranger.put(peer, put.clone()));
-    let _end = timeout_at(end.into(), async {
-        loop {
-            let _ended = stranger.next_end().await;
-        }
-    })
-    .await;
-    count
+    let mut ended = 0;
+    while timeout_at(end.into(), stranger.next_end()).await.is_ok() {
+        ended += 1;
+    }
+    (count, ended)
 }
 
 /// Requests as fast as they are answered, until shut out; then another goes on. Gives how often they were told to wait

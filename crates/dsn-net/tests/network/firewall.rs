@@ -14,7 +14,7 @@ use dsn_core::{
 };
 use dsn_net::{NetOptions, Node};
 
-use crate::support::*;
+use crate::{caller::Caller, support::*};
 
 /// Nothing that a test waits for takes this long.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -95,6 +95,25 @@ async fn a_denied_peer_is_told_once_and_everybody_else_is_served() {
         assert!(is_connected(&farmer, id(3)).await);
         farmer.shutdown().await;
     }
+}
+
+/// A place at a relay, or a circuit through one: asked for by a peer that speaks the protocols of relays and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_refuses_place_and_circuit_to_whom_it_is_denied_until_the_rule_is_gone() {
+    let fence = Fence::new(&[]);
+    let external = vec!["/ip4/203.0.113.1/tcp/1".to_owned()]; // who is not reached by others relays nothing
+    let relay = start(fenced(&fence, NetOptions { relay: true, external, ..farmer(1, &[TCP]) })).await;
+    let (mut host, mut guest) = (Caller::new(), Caller::new());
+    let deny = |caller: &Caller| fence.replace(&[&format!("deny in relay {}", caller.id())]);
+    deny(&host);
+    assert!(!host.asks_for_place(&relay).await, "a place is denied");
+    deny(&guest);
+    assert!(host.asks_for_place(&relay).await, "it is somebody else who is denied");
+    assert!(!guest.calls(&mut host, &relay).await, "a circuit is denied");
+    assert!(is_connected(&relay, guest.id()).await, "and nothing else");
+    fence.replace(&[]);
+    assert!(guest.calls(&mut host, &relay).await, "nothing is denied");
+    relay.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,12 +4,14 @@
 mod announce;
 mod attack;
 mod attacker;
+mod caller;
 mod find;
 mod firewall;
 mod hello;
 mod hostile;
 mod intruder;
 mod members;
+mod proxy;
 mod requests;
 mod secured;
 mod stranger;

@@ -7,10 +7,11 @@ use std::{
 };
 
 use dsn_core::{
+    hello::Profile,
     identity::Identity,
     limits::{ADMISSION_MAX_BYTES, MEMBER_SKEW_SECS},
     membership::{
-        Membership, Refused,
+        Allowance, Membership, Refused,
         admission::{Admission, Word},
         certificate::CertificateBody,
         closed_network,
@@ -20,6 +21,7 @@ use dsn_core::{
     node_id::NodeId,
     ports::{Network, NetworkError},
     psk::PreSharedKey,
+    record::Role,
 };
 use dsn_net::{NetError, NetOptions, Node, Waits};
 
@@ -59,6 +61,12 @@ fn membership_by(signer: &Identity, number: u8, until: Option<u64>) -> Membershi
 
 fn membership(number: u8) -> Membership {
     membership_by(&founder(), number, None)
+}
+
+/// One of whom each farmer keeps so many bytes.
+fn with_quota(number: u8, quota: u64) -> Membership {
+    let body = CertificateBody { quota: Some(quota), ..membership(number).certificate().body().clone() };
+    Membership::new(identity(number), body.sign(&founder())).unwrap()
 }
 
 fn revoking(seq: u64, numbers: &[u8]) -> VerifiedRevocations {
@@ -241,6 +249,39 @@ async fn a_member_whose_time_is_over_is_sent_away() {
     let guest = start(towards(&host, of(soon, client(103)))).await;
     assert!(guest.request(host.local_id(), holds()).await.is_ok());
     connected(&host, 0).await;
+}
+
+/// Whoever lends nothing could make up what it says of pieces and leases: it is no server, whatever it says of itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_with_a_quota_is_served_and_asked_nothing() {
+    for dht in [true, false] {
+        let lends =
+            || Shelf { profile: Some(Profile { role: Role::Farmer, ..Profile::client() }).into(), ..Shelf::default() };
+        let options = |options| NetOptions { dht, ..options };
+        let (host, shelf) = start_with(options(of(membership(2), farmer(102, &[TCP]))), lends()).await;
+        let guest = async |membership, number| {
+            let options = options(of(membership, farmer(number, &[TCP])));
+            let (guest, shelf) = start_with(towards(&host, options), lends()).await;
+            assert!(guest.request(host.local_id(), holds()).await.is_ok(), "DHT {dht}");
+            (guest, shelf)
+        };
+        let (lender, _lent) = guest(membership(3), 103).await;
+        let (limited, asked) = guest(with_quota(4, 1 << 20), 104).await;
+        assert_eq!(*shelf.allowances.lock().unwrap(), [Allowance { member: identity(4).node_id(), bytes: 1 << 20 }]);
+        let refused = host.request(limited.local_id(), holds()).await;
+        let is_denied = matches!(refused, Err(NetworkError::Denied { node }) if node == limited.local_id());
+        assert!(is_denied, "DHT {dht}: {refused:?}");
+        assert!(host.request(lender.local_id(), holds()).await.is_ok(), "DHT {dht}");
+        assert_eq!(asked.handled.load(Ordering::SeqCst), 0);
+        let servers = [host.local_id(), lender.local_id()].into();
+        let started = Instant::now();
+        while host.snapshot(true).await.unwrap().nodes != servers {
+            assert!(started.elapsed() < DEADLINE, "DHT {dht}: {:?}", host.snapshot(true).await);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        connected(&host, 2).await; // it is there, and no server
+        assert_eq!(host.snapshot(true).await.unwrap().nodes, servers, "DHT {dht}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use dsn_core::{
     hello::Profile,
     identity::Identity,
     index_set::IndexSet,
+    membership::Allowance,
     name::Name,
     node_id::NodeId,
     ports::Handler,
@@ -40,6 +41,8 @@ pub(crate) struct Shelf {
     pub(crate) departed: Mutex<Vec<NodeId>>,
     /// Names of which new versions were announced, with their numbers.
     pub(crate) named: Mutex<Vec<(Name, u64)>>,
+    /// What is kept of the members with a quota whom it has served, once for each request.
+    pub(crate) allowances: Mutex<Vec<Allowance>>,
     pub(crate) admitted: AtomicUsize,
     pub(crate) handled: AtomicUsize,
     pub(crate) at_once: AtomicUsize,
@@ -74,6 +77,11 @@ impl Handler for Shelf {
         self.handled.fetch_add(1, Ordering::SeqCst);
         self.at_once.fetch_sub(1, Ordering::SeqCst);
         self.answer(request)
+    }
+
+    async fn handle_within(&self, from: NodeId, allowance: Allowance, request: Request) -> Response {
+        self.allowances.lock().unwrap().push(allowance);
+        self.handle(from, request).await
     }
 }
 

@@ -106,6 +106,24 @@ pub(super) fn owned_bytes(database: &Database, owner: NodeId, now: u64) -> Resul
     Ok(bytes)
 }
 
+/// See [`dsn_core::ports::Upkeep::is_wanted_by`].
+pub(super) fn is_wanted_by(database: &Database, owner: NodeId, chunk: ChunkId, now: u64) -> Result<bool, StoreError> {
+    for claim in claims(database, chunk)?.into_iter().filter(|claim| claim.owner == owner) {
+        if database.word(claim)?.is_none_or(|word| word.body().holds_at(now)) {
+            return Ok(true);
+        }
+    }
+    for upload in uploads(database, chunk)?.into_iter().filter(|upload| upload.owner == owner) {
+        // None: it is gone meanwhile.
+        if let Some(until) = database.time(&upload.key(chunk))?
+            && until.is_none_or(|until| until > now)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How many chunks a file's claims name.
 pub(super) fn covered(database: &Database, claim: Claim) -> Result<BoundChunks, StoreError> {
     let mut covered = 0_u32;

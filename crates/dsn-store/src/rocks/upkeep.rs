@@ -53,6 +53,14 @@ impl Upkeep for RocksStore {
         self.read(move |database| claims::owned_bytes(database, owner, now)).await
     }
 
+    async fn is_wanted_by(&self, owner: NodeId, chunks: &[ChunkId], now: u64) -> Result<Vec<bool>, StoreError> {
+        let chunks = chunks.to_vec();
+        let is_wanted = move |database: &_| {
+            chunks.into_iter().map(|chunk| claims::is_wanted_by(database, owner, chunk, now)).collect()
+        };
+        self.read(is_wanted).await
+    }
+
     async fn give_up(&self, chunk: ChunkId, index: u8) -> Result<bool, StoreError> {
         self.command(|reply| Command::GiveUp { chunk, index, reply }).await
     }

@@ -42,9 +42,17 @@ pub(crate) async fn check<S: Upkeep, F: Future<Output = S>>(open: impl Fn() -> F
 
 async fn an_owner_has_what_it_wants_kept(store: impl Upkeep) {
     let [alice, bob] = [1, 2].map(|seed| lease(seed, root(1), 1, None).body().owner);
-    let owned = async |owner, now| store.owned_bytes(owner, now).await.expect("counted");
-    assert_eq!(owned(alice, 500).await, 0);
     let (a, b) = (rep_chunk(1, 100), rep_chunk(2, 1_000));
+    let owned = async |owner, now| {
+        let bytes = store.owned_bytes(owner, now).await.expect("counted");
+        let ids = [&a, &b].map(|chunk| chunk.descriptor.id());
+        let wanted = store.is_wanted_by(owner, &ids, now).await.expect("read");
+        let sum: u64 =
+            wanted.into_iter().zip([100, 1_000]).filter_map(|(is_wanted, bytes)| is_wanted.then_some(bytes)).sum();
+        assert_eq!(bytes, sum, "the sum is of the chunks that it wants");
+        bytes
+    };
+    assert_eq!(owned(alice, 500).await, 0);
     store.put(PutBatch { owner: alice, ..batch([(&a, 0)]) }).await.expect("put");
     assert_eq!((owned(alice, 500).await, owned(alice, 1_000).await), (100, 0), "while the upload may go on");
     assert_eq!(store.bind(PUT_1, alice, vec![lease(1, root(1), 1, None)]).await, Ok(BoundChunks(1)));
