@@ -65,7 +65,7 @@ fn way_in(error: &NetworkError) -> &'static str {
     match error {
         NetworkError::Denied { .. } => "`dsn firewall list` shows the rules of this folder",
         NetworkError::Refused { .. } | NetworkError::Busy { .. } => {
-            "ask an operator to let you in, by your address: `dsn firewall allow ADDRESS`"
+            "ask an operator to let you in, by your address or your id as a member: `dsn firewall allow WHOM`"
         }
         _ => NO_NETWORK,
     }

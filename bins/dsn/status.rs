@@ -1,6 +1,6 @@
 //! `dsn status`: the farmer that runs in this folder, on demand with a count of everything in its store.
 
-use dsn_cli::{Exit, Failure, human_bytes, print_json, print_line};
+use dsn_cli::{Exit, Failure, counted, human_bytes, print_json, print_line};
 use dsn_farmer::FarmerStatus;
 use dsn_net::Reach;
 use dsn_store::SpaceCheck;
@@ -61,6 +61,10 @@ pub(crate) enum StatusAnswer {
     Uncounted { uncounted: String },
 }
 
+fn pieces(count: u64) -> String {
+    counted(count, "piece", "pieces")
+}
+
 impl From<SpaceCheck> for SpaceCount {
     fn from(SpaceCheck { counted, counter }: SpaceCheck) -> Self {
         let (counted_bytes, counted_pieces) = (counted.used_bytes, counted.pieces);
@@ -71,7 +75,7 @@ impl From<SpaceCheck> for SpaceCount {
 impl SpaceCount {
     fn shown(&self) -> String {
         let exact = if self.space_exact { "exact" } else { "not exact" };
-        format!("{exact}, {} pieces, {} counted", self.counted_pieces, human_bytes(self.counted_bytes))
+        format!("{exact}, {}, {} counted", pieces(self.counted_pieces), human_bytes(self.counted_bytes))
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -142,7 +146,7 @@ impl StatusJson {
     }
 
     fn print(&self) {
-        let used = format!("{} in {} pieces", human_bytes(self.used_bytes), self.pieces);
+        let used = format!("{} in {}", human_bytes(self.used_bytes), pieces(self.pieces));
         let mut rows =
             vec![("peer id", self.peer_id.clone()), ("lent", human_bytes(self.reserved_bytes)), ("used", used)];
         rows.extend(self.count.as_ref().map(|count| ("space", count.shown())));
@@ -152,8 +156,8 @@ impl StatusJson {
             ("peers", self.peers.to_string()),
             ("received", format!("{} since the start", human_bytes(self.received_bytes))),
             ("served", format!("{} since the start", human_bytes(self.served_bytes))),
-            ("damaged", format!("{} pieces since the start, {} healed", self.damaged_pieces, self.healed_pieces)),
-            ("scrubbed", format!("{} pieces since the start", self.scrubbed_pieces)),
+            ("damaged", format!("{} since the start, {} healed", pieces(self.damaged_pieces), self.healed_pieces)),
+            ("scrubbed", format!("{} since the start", pieces(self.scrubbed_pieces))),
             ("audits", format!("{} passed, {} failed since the start", self.audits_passed, self.audits_failed)),
             ("repairs", self.repairs_shown()),
             ("listening on", self.listen.join(" ")),

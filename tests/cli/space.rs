@@ -76,7 +76,7 @@ fn counters_that_are_wrong_are_shown_and_end_with_the_code_of_integrity() {
         let done = output(dsn(folder.path()).args(COUNT).args(json.then_some("--json")));
         farmer.join().unwrap();
         refused(&done, 5, "the farmer's store does not hold what its counters say");
-        let says = if json { r#""space_exact":false"# } else { "space         not exact, 1 pieces, 3 B counted" };
+        let says = if json { r#""space_exact":false"# } else { "space         not exact, 1 piece, 3 B counted" };
         assert!(String::from_utf8_lossy(&done.stdout).contains(says), "{}", shown(&done));
     }
 }

@@ -40,7 +40,10 @@ pub(super) fn full_disk(disk: &FolderDisk, reserve_bytes: u64) -> Option<String>
 
 /// What the settings say.
 pub(super) fn options(context: &Context) -> Result<FarmerOptions, Failure> {
-    let missing = || Failure::new(Exit::Configuration, "how much to lend is not set").hint("dsn farm --storage 100GiB");
+    let missing = || {
+        Failure::new(Exit::Configuration, "how much to lend is not set")
+            .hint("dsn farm --storage 100GiB, or farm.storage in a file")
+    };
     let reserved_bytes = size(context, Key::FarmStorage)?.ok_or_else(missing)?;
     let disk = rustix::fs::statvfs(context.folder.root()).map_err(|e| Failure::of(Exit::Disk, &e))?;
     let total = disk.f_blocks.saturating_mul(disk.f_frsize);
