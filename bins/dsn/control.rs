@@ -45,6 +45,11 @@ impl RunningFarmer {
         if !is_there(folder) {
             return None;
         }
+        Self::last(folder)
+    }
+
+    /// The farmer that ran in the folder last.
+    pub(crate) fn last(folder: &Folder) -> Option<Self> {
         serde_json::from_str(&std::fs::read_to_string(folder.path(FARMER_FILE)).ok()?).ok()
     }
 

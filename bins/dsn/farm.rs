@@ -3,6 +3,7 @@
 mod firewall;
 mod lend;
 mod members;
+mod ports;
 mod questions;
 mod start;
 mod store;

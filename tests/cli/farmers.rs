@@ -94,6 +94,23 @@ fn one_farmer_a_folder_and_one_listener_a_port() {
 }
 
 #[test]
+fn a_farmer_started_again_is_where_it_was_unless_somebody_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || Farmer::start(folder.path(), &["--storage", "1GiB"]);
+    let first = start();
+    let address = first.address.clone();
+    first.end();
+    let killed = start();
+    assert_eq!(killed.address, address);
+    drop(killed);
+    let port = address.split('/').nth(4).and_then(|port| port.parse().ok()).expect("a port");
+    let _somebody_else = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let moved = start();
+    assert_ne!(moved.address, address);
+    moved.end();
+}
+
+#[test]
 fn a_farmer_told_to_stop_ends_in_order_whoever_talks_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let farmer = Farmer::start(folder.path(), &["--storage", "1GiB"]);

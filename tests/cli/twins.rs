@@ -47,7 +47,11 @@ fn a_farmer_started_again_on_another_port_is_not_taken_for_its_own_twin() {
     let network = TestNetwork::start(3);
     let others = network.farmers[0].address.clone();
     let dir = network.path("farmer");
-    let start = || Farmer::start(&dir, &["--storage", "1GiB", "--bootstrap", &others, "--log", "dsn_farmer=debug"]);
+    let start = || {
+        // It would take the port it had, were it known.
+        let _first_time = std::fs::remove_file(dir.join("farmer.json"));
+        Farmer::start(&dir, &["--storage", "1GiB", "--bootstrap", &others, "--log", "dsn_farmer=debug"])
+    };
     for _ in 0..3 {
         // Killed, so that nobody hears that it is gone, once those it has met have heard from it.
         let farmer = start();

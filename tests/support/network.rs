@@ -159,6 +159,7 @@ impl TestNetwork {
     pub(crate) fn restart(&mut self, index: usize) {
         let bootstrap = self.farmers.iter().find(|f| f.alive).expect("somebody is left").address.clone();
         let dir = self.farmers[index].dir.clone();
+        std::fs::remove_file(dir.join("farmer.json")).expect("it has said where it listens");
         let again = self.farm(&dir, "10GiB", "16MiB", Some(&bootstrap));
         assert_eq!(again.peer_id, self.farmers[index].peer_id, "a farmer keeps its identity");
         self.farmers[index] = again;

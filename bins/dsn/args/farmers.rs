@@ -31,7 +31,8 @@ pub(crate) struct Farm {
     /// Space to lend, such as 100GiB
     #[arg(long, value_name = "SIZE")]
     pub(crate) storage: Option<String>,
-    /// Where to listen, such as /ip4/0.0.0.0/tcp/4100; may be given several times
+    /// Where to listen, such as /ip4/0.0.0.0/tcp/4100; port 0 is any that is free, and the same again after a restart;
+    /// may be given several times
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
     /// An address under which others reach it besides, such as that of a forwarded port; may be given several times

@@ -11,7 +11,7 @@ use dsn_store::RocksStore;
 use super::{
     firewall::Gatekeeper,
     lend::{self, FolderDisk, full_disk},
-    members, store,
+    members, ports, store,
 };
 use crate::{
     context::Context,
@@ -59,7 +59,7 @@ pub(super) async fn start(context: &Context, options: FarmerOptions, identity: I
     let net = session::net_options(context, identity.clone(), bootstrap)?;
     let net = NetOptions {
         serve: true,
-        listen: members::listen(context, net.psk.is_some())?,
+        listen: ports::as_before(members::listen(context, net.psk.is_some())?, &context.folder, &identity),
         external: context.settings.list(Key::FarmExternal),
         upnp: context.yes_or_no(Key::NetworkUpnp)?,
         relay: context.yes_or_no(Key::FarmRelay)?,
