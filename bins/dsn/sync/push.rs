@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dsn_cli::{Exit, Failure, Key, counted, human_bytes, print_json, print_line};
+use dsn_cli::{Exit, Failure, Key, counted, human_bytes, note, print_json, print_line};
 use dsn_client::{
     Client, GetError, Keep, LeaseReport, NameError, NameVersion, OtherWriters, Privacy, PublishName, PublishedName,
     PutOptions, PutReport, Safety,
@@ -55,7 +55,7 @@ pub(super) async fn run(context: &Context, args: &PushSync) -> Result<(), Failur
         let seen = seen(context, &args.label, replica.version(name, &print), replica.newest(name));
         let (published, is_same) = publish(&session.client, &key, report.cid, &seen, (ttl, args.force)).await?;
         let version = NameVersion { sequence: published.body.sequence, root: report.cid };
-        note(context, &args.label, version, (ttl, kept))?;
+        write_down(context, &args.label, version, (ttl, kept))?;
         let given_up = give_up(context, &session.client, args).await?;
         let old = Pushed::load(&context.folder).old(&args.label, 1).len();
         Ok(Done { report, published, is_same, given_up, old })
@@ -108,7 +108,7 @@ async fn publish(
 }
 
 /// Writes down what was pushed, so that it is renewed, and given up one day.
-fn note(
+fn write_down(
     context: &Context,
     label: &str,
     version: NameVersion,
@@ -170,15 +170,15 @@ fn tell(context: &Context, label: &str, done: &Done, seconds: f64) {
     let (there, all) = (human_bytes(report.resumed_bytes), human_bytes(report.bytes));
     let entries = put::entries_of(report.entries.unwrap_or(0));
     let (same, farmers) = (if *is_same { "nothing has changed: " } else { "" }, report.may_vanish);
-    dsn_cli::note(&format!(
+    note(&format!(
         "{same}number {sequence} stands for {}: {entries}, {there} of {all} were there already; any {} may vanish; {seconds:.1} s",
         report.cid,
         counted(farmers, "farmer", "farmers"),
     ));
     if *given_up > 0 {
-        dsn_cli::note(&format!("{} given up, {old} kept", counted(*given_up, "old version", "old versions")));
+        note(&format!("{} given up, {old} kept", counted(*given_up, "old version", "old versions")));
     } else if *old >= OLD_TOLD {
-        dsn_cli::note(&format!(
+        note(&format!(
             "{old} old versions are kept: push with --keep N gives up all but the newest N, `dsn rm CID` one"
         ));
     }

@@ -1,7 +1,7 @@
 //! Addresses: which texts are one, and which of those that a stranger names are worth keeping or dialling. Pure. Not here:
 //! who has which address (`book`).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use bytes::Bytes;
 use dsn_core::node_id::NodeId;
@@ -49,6 +49,28 @@ pub fn is_plain_tcp(text: &str) -> bool {
         let to_host: Multiaddr = address.iter().take_while(|part| !matches!(part, Protocol::P2p(_))).collect();
         way(&to_host) == Some(Way::Tcp)
     })
+}
+
+/// An address to listen on that says port 0, with the port that one of its kind has among these; none when it says another
+/// port, when there is none, or when somebody else has it.
+pub fn with_port_of(before: &[String], text: &str) -> Option<String> {
+    let address = parse(text).ok()?;
+    let kind = |address: &Multiaddr| split(address).0.iter().map(|part| part.tag()).collect::<Vec<_>>();
+    let known = before.iter().filter_map(|known| parse(known).ok()).find(|known| kind(known) == kind(&address))?;
+    let port = port(&known).filter(|port| *port != 0 && self::port(&address) == Some(0))?;
+    let again: Multiaddr = address
+        .iter()
+        .map(|part| match part {
+            Protocol::Tcp(0) => Protocol::Tcp(port),
+            Protocol::Udp(0) => Protocol::Udp(port),
+            other => other,
+        })
+        .collect();
+    let is_free = match tcp_socket(&again) {
+        Some(socket) => TcpListener::bind(socket).is_ok(),
+        None => UdpSocket::bind(SocketAddr::new(ip(&again)?, port)).is_ok(),
+    };
+    is_free.then(|| again.to_string())
 }
 
 /// Whether a text is an address that a node can listen on or dial.
@@ -201,6 +223,14 @@ pub(crate) fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip(address)?, port)).filter(|_| port != 0)
 }
 
+/// The first port in it, of TCP or UDP.
+fn port(address: &Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    })
+}
+
 /// Whether packets could be sent there at all.
 pub(crate) fn is_routable(address: &Multiaddr) -> bool {
     let port = address.iter().any(|part| matches!(part, Protocol::Tcp(1..) | Protocol::Udp(1..)));
@@ -245,6 +275,33 @@ mod tests {
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_port_of_before_is_taken_again_if_it_is_free() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let before = |over: &str| {
+            let node = "12D3KooWCCrkEW8URVrAejyzB6orGmf3iFhYLkL7cJDY92b5MSHm";
+            vec!["/ip6/::1/tcp/9".to_owned(), format!("/ip4/127.0.0.1/tcp/{port}{over}/p2p/{node}")]
+        };
+        assert_eq!(with_port_of(&before(""), "/ip4/127.0.0.1/tcp/0"), None, "somebody has it");
+        drop(taken);
+        for over in ["", "/ws"] {
+            let again = with_port_of(&before(over), &format!("/ip4/127.0.0.1/tcp/0{over}"));
+            assert_eq!(again, Some(format!("/ip4/127.0.0.1/tcp/{port}{over}")));
+        }
+        for other in [
+            "/ip4/127.0.0.1/tcp/0/ws",
+            "/ip4/127.0.0.1/udp/0/quic-v1",
+            "/ip4/127.0.0.1/tcp/7",
+            "/ip6/::1/udp/0/quic-v1",
+            "?",
+        ] {
+            assert_eq!(with_port_of(&before(""), other), None, "{other}");
+        }
+        let datagrams = vec![format!("/ip4/127.0.0.1/udp/{port}/quic-v1")];
+        assert_eq!(with_port_of(&datagrams, "/ip4/127.0.0.1/udp/0/quic-v1"), Some(datagrams[0].clone()));
     }
 
     #[test]

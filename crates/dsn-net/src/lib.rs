@@ -48,7 +48,9 @@ mod reach;
 mod transport;
 mod window;
 
-pub use address::{Scope, address_to_bytes, address_to_text, check_address, is_plain_tcp, is_public_address};
+pub use address::{
+    Scope, address_to_bytes, address_to_text, check_address, is_plain_tcp, is_public_address, with_port_of,
+};
 pub use caps::{Cap, CapSpan};
 pub use driver::Stray;
 pub use error::NetError;
