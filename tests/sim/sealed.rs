@@ -143,6 +143,22 @@ fn a_sealed_folder_comes_back_and_tells_no_name_without_its_key() {
     });
 }
 
+/// Files are stored side by side: whose answers come first is not to be seen in the manifest.
+#[test]
+fn a_sealed_folder_is_the_same_cid_whichever_of_its_chunks_is_stored_first() {
+    let put_on = |seed| {
+        let mut cid = None;
+        run(async {
+            let client = World::new(seed, 12, 1 << 30, Link::default()).client(ClientOptions::default());
+            let mut input = MemoryTree::new(tree(6, 300).into_iter().collect());
+            cid = Some(client.put_folder(&mut input, sealed(), &NoProgress).await.expect("all is well").cid);
+        });
+        cid.expect("it ran")
+    };
+    let first = put_on(0);
+    (1..6).for_each(|seed| assert_eq!(put_on(seed), first, "{seed}"));
+}
+
 /// All of its chunks are well, and all who hold some are told to keep them.
 pub(crate) async fn healthy_and_kept(client: &Client, report: &PutReport) {
     let stat = client.stat(report.cid).await.expect("readable");

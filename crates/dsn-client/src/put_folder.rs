@@ -17,7 +17,7 @@ use dsn_core::{
     hash::ChunkId,
     limits::{CHUNK_MAX_BYTES, SEALED_CHUNK_BYTES},
     manifest::Manifest,
-    sealed::{SealedBody, reference},
+    sealed::{REF_BYTES, SealedBody, reference},
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -73,8 +73,8 @@ struct FolderPut<'a> {
     turns: Semaphore,
     room: Semaphore,
     chunks: AtomicU64,
-    /// Of everything sealed, as it is stored.
-    refs: Mutex<Vec<u8>>,
+    /// Of everything sealed, in the order in which it was stored, which is another each time.
+    refs: Mutex<Vec<[u8; REF_BYTES]>>,
 }
 
 impl FolderPut<'_> {
@@ -87,7 +87,7 @@ impl FolderPut<'_> {
     fn refer(&self, code: Code, chunk: ChunkId) {
         if self.context.is_sealed() {
             let mut refs = self.refs.lock().unwrap_or_else(PoisonError::into_inner);
-            refs.extend_from_slice(&reference(code, chunk));
+            refs.push(reference(code, chunk));
         }
     }
 
@@ -134,8 +134,9 @@ impl Client {
             futures::try_join!(self.put_groups(&put, tree, stored), self.put_tree(&put, to_name))?;
         let (entries, len) = (folder.entries, folder.total_len);
         let root = if context.is_sealed() {
-            let refs = put.refs.into_inner().unwrap_or_else(PoisonError::into_inner);
-            self.put_sealed(context, len, &SealedBody::Folder(folder), refs, &mut totals).await?
+            let mut refs = put.refs.into_inner().unwrap_or_else(PoisonError::into_inner);
+            refs.sort_unstable();
+            self.put_sealed(context, len, &SealedBody::Folder(folder), refs.concat(), &mut totals).await?
         } else {
             Root { cid: self.put_root(context, &Manifest::Folder(folder), &mut totals).await?, key: None, len }
         };

@@ -32,7 +32,7 @@ pub struct Sealed {
     pub commitment: [u8; 32],
     /// Chunks that the references name.
     pub chunks: u64,
-    /// The references: of a file its chunks in order, of a folder everything in it.
+    /// The references: of a file its chunks in order, of a folder everything in it, sorted.
     pub refs: Part,
     /// Bytes of the sealed body.
     pub body_len: u64,
