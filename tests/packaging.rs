@@ -154,6 +154,15 @@ fn systemd_understands_the_unit_and_finds_it_safe() {
     assert!(rated.status.success(), "{}", shown(&rated));
 }
 
+#[test]
+fn hadolint_has_nothing_to_say_of_the_dockerfile() {
+    let Ok(linted) = Command::new("hadolint").arg(packaged("Dockerfile")).output() else {
+        eprintln!("skipped: no hadolint here");
+        return;
+    };
+    assert!(linted.status.success(), "{}", shown(&linted));
+}
+
 /// The names that `dsn --help` lists.
 fn commands() -> Vec<String> {
     let help = String::from_utf8(dsn(&["--help"]).stdout).expect("UTF-8");
