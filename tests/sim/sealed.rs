@@ -53,7 +53,7 @@ fn a_sealed_file_of_any_length_comes_back_with_its_key_only() {
     run(async {
         let world = world();
         let client = world.client(ClientOptions::default());
-        for len in [0, 1, 65_536, 65_537, SEALED_CHUNK_BYTES, SEALED_CHUNK_BYTES + 1] {
+        for len in [0, 1, 16_368, 16_369, 65_536, 65_537, SEALED_CHUNK_BYTES, SEALED_CHUNK_BYTES + 1] {
             let bytes = made(1, len);
             let report = put(&client, &bytes, sealed()).await;
             assert_eq!(report.bytes, len as u64);
@@ -95,7 +95,15 @@ fn a_part_of_a_sealed_file_moves_only_the_frames_that_have_it() {
         let client = world.client(ClientOptions::default());
         let bytes = made(3, SEALED_CHUNK_BYTES + 500_000);
         let report = put(&client, &bytes, sealed()).await;
-        let places = [(0, 1), (65_519, 2), (5_000_000, 65_536), (SEALED_CHUNK_BYTES - 3, 7), (bytes.len() - 9, 9)];
+        // Within two and within six frames, at the border of two pieces, of the file's two chunks, and at its end.
+        let places = [
+            (16_367, 2),
+            (5_000_000, 65_536),
+            (16_367, 65_536),
+            (64 * 16_368 - 40_000, 65_536),
+            (SEALED_CHUNK_BYTES - 32_769, 65_536),
+            (bytes.len() - 9, 9),
+        ];
         for (offset, length) in places {
             let (got, wire_bytes) = part(&client, &report, offset as u64, length as u64).await;
             assert!(got == bytes[offset..offset + length], "{offset}+{length}");
@@ -107,8 +115,7 @@ fn a_part_of_a_sealed_file_moves_only_the_frames_that_have_it() {
         for (offset, length) in places {
             let (got, wire_bytes) = part(&client, &report, offset as u64, length as u64).await;
             assert!(got == bytes[offset..offset + length], "{offset}+{length}, degraded");
-            // 64 KiB are never within one frame: two of them from 16 pieces and a witness.
-            assert!(wire_bytes <= 5 << 19, "{wire_bytes} bytes for {offset}+{length}, degraded");
+            assert!(wire_bytes <= 2 << 20, "{wire_bytes} bytes for {offset}+{length}, degraded");
         }
     });
 }

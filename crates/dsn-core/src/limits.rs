@@ -40,8 +40,8 @@ pub const CDC_MIN_BYTES: usize = 1024 * 1024;
 /// `dsn-core/benches/cutting.rs` and its figures in `benches/README.md`.
 pub const CDC_AVERAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Most bytes of a chunk that is cut by content. A little less than a chunk may have, so that it can be sealed.
-pub const CDC_MAX_BYTES: usize = 16_368 * 1024;
+/// Most bytes of a chunk that is cut by content: as many as can be sealed.
+pub const CDC_MAX_BYTES: usize = SEALED_CHUNK_BYTES;
 
 /// Rows of a chunk id and a length in a manifest: what fits it, about 6 GiB of a file.
 pub const ROWS_MAX: u64 = 1_740;
@@ -50,8 +50,9 @@ pub const ROWS_MAX: u64 = 1_740;
 /// costs that little besides.
 pub const ROWS_PER_CHUNK: u64 = 16_384;
 
-/// Bytes of plaintext in one frame of a sealed chunk: with its tag it has 64 KiB.
-pub const SEALED_FRAME_BYTES: usize = 65_520;
+/// Bytes of plaintext in one frame of a sealed chunk: with its tag it has 16 KiB, as much as a group of a piece, so that a part
+/// of a sealed file moves hardly more groups than the same part of a public one.
+pub const SEALED_FRAME_BYTES: usize = AUDIT_GROUP_BYTES - SEAL_TAG_BYTES;
 
 /// Bytes that sealing adds to a frame.
 pub const SEAL_TAG_BYTES: usize = 16;
