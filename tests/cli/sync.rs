@@ -117,6 +117,44 @@ fn what_is_pushed_is_followed_and_only_what_changed_travels() {
     assert_eq!(again["changed"].as_bool(), Some(false), "{again}");
 }
 
+#[test]
+fn of_large_files_that_were_moved_or_changed_only_new_chunks_travel() {
+    const CHUNK: u64 = 16 << 20;
+    let network = TestNetwork::start(5);
+    let (top, copy) = (network.path("films"), network.path("copy"));
+    fs::create_dir_all(top.join("old")).unwrap();
+    let mut film = made(1, 50_000_000);
+    fs::write(top.join("film"), &film).unwrap();
+    let name = new_name(&network);
+    // Bytes that were fetched of what is new.
+    let step = |chunking: &str| {
+        let mut push = network.dsn();
+        push.env("DSN_CHUNKING", chunking).args(["sync", "push", "--json"]).arg(&top).arg("site");
+        json_of(&output(&mut push));
+        let followed = json_of(&follow_once(&network, &name, &copy, &[]));
+        assert!(same(&top, &copy), "{followed}");
+        let (bytes, there) = (number(&followed, "bytes"), number(&followed, "resumed_bytes"));
+        let wire = number(&followed, "wire_bytes");
+        assert!((bytes - there..bytes - there + 500_000).contains(&wire), "{followed}");
+        bytes - there
+    };
+    assert_eq!(step("fixed"), 50_000_000);
+    fs::rename(top.join("film"), top.join("old/film of last year")).unwrap();
+    assert_eq!(step("fixed"), 0, "it was moved");
+    film[20_000_000] ^= 1;
+    fs::write(top.join("film"), &film).unwrap();
+    assert_eq!(step("fixed"), CHUNK, "another one, of which the second chunk is new");
+    fs::rename(top.join("film"), top.join("new")).unwrap();
+    fs::rename(top.join("old/film of last year"), top.join("film")).unwrap();
+    fs::rename(top.join("new"), top.join("old/film of last year")).unwrap();
+    assert_eq!(step("fixed"), 0, "they changed places");
+    assert_eq!(step("cdc"), 0, "it is only cut elsewhere");
+    film.splice(30_000_000..30_000_000, *b"put in").for_each(drop);
+    fs::write(top.join("film"), &film).unwrap();
+    let fetched = step("cdc");
+    assert!((1..=2 * CHUNK).contains(&fetched), "{fetched} bytes where something was put in");
+}
+
 fn git(folder: &Path, args: &[&str]) -> String {
     let identity = ["-c", "user.name=n", "-c", "user.email=n@example.org", "-c", "safe.directory=*"];
     // Looking at it must not write to it.

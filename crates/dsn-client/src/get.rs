@@ -116,9 +116,9 @@ impl Client {
             }
         };
         let resumed_bytes = self.keep(context, &content, output).await?;
-        self.write_rest(context, &content, resumed_bytes, output).await?;
+        let taken_bytes = self.write_rest(context, &content, resumed_bytes, output).await?;
         output.finish().await?;
-        Ok(resumed_bytes)
+        Ok(resumed_bytes + taken_bytes)
     }
 
     /// Fetches and reads the root chunk.
@@ -173,22 +173,38 @@ impl Client {
         Ok(content.layout.total())
     }
 
+    /// Writes what is left, fetched or taken from what the output says may have it; gives the bytes that were taken.
     async fn write_rest(
         &self,
         context: &GetContext<'_>,
         content: &Content,
         from: u64,
         output: &mut dyn Output,
-    ) -> Result<(), GetError> {
+    ) -> Result<u64, GetError> {
         output.resume_at(from).await?;
-        let mut chunks = std::pin::pin!(self.contents(context, content, content.layout.chunk_at(from)));
-        while let Some(parts) = chunks.try_next().await? {
+        let (seed, total, mut taken_bytes) = (output.seed(), content.layout.total(), 0);
+        let chunks = stream::iter(content.places(content.layout.chunk_at(from))).map(|(index, place)| {
+            let guesses = seed.guesses(total, content.layout.offset(index), place.len);
+            async move {
+                match self.take_opened(context, &place, guesses).await? {
+                    Some(taken) => Ok((vec![taken], true)),
+                    None => Ok::<_, GetError>((self.fetch_opened(context, place).await?, false)),
+                }
+            }
+        });
+        let mut chunks = std::pin::pin!(chunks.buffered(self.options.get_chunks_in_flight));
+        while let Some((parts, is_taken)) = chunks.try_next().await? {
             let bytes = parts.iter().map(|part| part.len() as u64).sum();
             // A reader that takes its time (a pager behind a pipe) is no stall of the network.
             context.dog.pause(output.write(parts)).await?;
-            context.progress.event(ProgressEvent::Written(bytes));
+            if is_taken {
+                taken_bytes += bytes;
+                context.progress.event(ProgressEvent::Resumed(bytes));
+            } else {
+                context.progress.event(ProgressEvent::Written(bytes));
+            }
         }
-        Ok(())
+        Ok(taken_bytes)
     }
 }
 

@@ -233,7 +233,7 @@ impl Client {
                 let mib = if mib > CHUNK_MIB { ROOM_MIB } else { u32::try_from(mib).unwrap_or(ROOM_MIB) };
                 let _room = get.room.acquire_many(mib).await.expect("never closed");
                 let get_it = async {
-                    let mut output = get.output.large(&path, executable)?;
+                    let mut output = get.output.large(&path, executable, len)?;
                     let source = FileSource::Place(Place::Alone { cid, len, key });
                     self.write_source(get.context, source, &mut *output).await
                 };

@@ -33,6 +33,7 @@ mod repair;
 mod repair_file;
 mod room;
 mod scores;
+mod seed;
 mod stat;
 pub mod tree;
 mod uneven;

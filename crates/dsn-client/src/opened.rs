@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 use dsn_core::{
     chunk::Layout,
-    descriptor::Code,
+    descriptor::{Code, Descriptor},
     erasure::is_chunk,
     folder::{Folder, Secrecy},
     hash::ChunkId,
@@ -25,6 +25,7 @@ use crate::{
     download::{GetContext, Wanted},
     error::GetError,
     get::join,
+    seed::Guess,
 };
 
 /// Bytes of memory that the names of one file's chunks may take: those of more than 100 TiB, of uneven chunks 6 TiB at least.
@@ -253,11 +254,38 @@ impl Client {
         plaintext: Bytes,
     ) -> Result<bool, GetError> {
         let locator = self.find(context, place.wanted(), &[Effort::All, Effort::LookUp]).await?;
-        let descriptor = locator.descriptor().clone();
-        let work = move || match &place.key {
+        Ok(self.is_of(locator.descriptor(), place.key, plaintext).await)
+    }
+
+    async fn is_of(&self, descriptor: &Descriptor, key: Option<Key>, plaintext: Bytes) -> bool {
+        let descriptor = descriptor.clone();
+        let work = move || match &key {
             Some(key) => is_chunk(&descriptor, &seal(key, &plaintext)),
             None => is_chunk(&descriptor, &plaintext),
         };
-        Ok(compute(&*self.parts.compute, work).await)
+        compute(&*self.parts.compute, work).await
+    }
+
+    /// A chunk as it is found at the first of these places that has it; none when none has.
+    pub(crate) async fn take_opened(
+        &self,
+        context: &GetContext<'_>,
+        place: &Place,
+        guesses: Vec<Guess>,
+    ) -> Result<Option<Bytes>, GetError> {
+        let mut locator = None;
+        for guess in guesses {
+            let Some(bytes) = guess.read(place.len).await else { continue };
+            let found = match locator.take() {
+                Some(found) => found,
+                None => self.find(context, place.wanted(), &[Effort::All, Effort::LookUp]).await?,
+            };
+            if self.is_of(found.descriptor(), place.key.clone(), bytes.clone()).await {
+                context.dog.feed();
+                return Ok(Some(bytes));
+            }
+            locator = Some(found);
+        }
+        Ok(None)
     }
 }

@@ -11,10 +11,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
 
+pub use crate::seed::Seed;
+
 /// Added to the name of a file that is not complete.
 pub(crate) const PART_SUFFIX: &str = ".dsn-part";
 
-/// Something to get into. Calls come in the order `begin`, `existing`…, `resume_at`, `write`…, `finish`; of a
+/// Something to get into. Calls come in the order `begin`, `existing`…, `seed`, `resume_at`, `write`…, `finish`; of a
 /// part of a file without `existing`, and what is said of the file is then said of the part.
 #[async_trait]
 pub trait Output: Send {
@@ -23,6 +25,11 @@ pub trait Output: Send {
 
     /// Bytes that an earlier run left in this place; none when there are not as many.
     async fn existing(&mut self, offset: u64, len: usize) -> Result<Option<Bytes>, OutputError>;
+
+    /// What may have bytes of the file besides; asked for once it has begun.
+    fn seed(&self) -> Seed {
+        Seed::default()
+    }
 
     /// What follows is written from here on; anything beyond is dropped.
     async fn resume_at(&mut self, offset: u64) -> Result<(), OutputError>;
@@ -92,6 +99,7 @@ pub struct FileOutput {
     overwrite: Overwrite,
     total: u64,
     file: Option<Arc<Mutex<File>>>,
+    seed: Seed,
 }
 
 impl FileOutput {
@@ -102,14 +110,15 @@ impl FileOutput {
     pub fn new(path: &Path, overwrite: Overwrite) -> Result<Self, OutputError> {
         let mut part = path.as_os_str().to_owned();
         part.push(PART_SUFFIX);
-        let output = Self { path: path.into(), part: part.into(), overwrite, total: 0, file: None };
+        let output =
+            Self { path: path.into(), part: part.into(), overwrite, total: 0, file: None, seed: Seed::default() };
         output.check_free()?;
         Ok(output)
     }
 
     /// Writes to a file that is there and is nobody's yet, such as one of a folder that is complete only as a whole.
-    pub(crate) fn in_place(path: &Path) -> Self {
-        Self { path: path.into(), part: path.into(), overwrite: Overwrite::Replace, total: 0, file: None }
+    pub(crate) fn in_place(path: &Path, seed: Seed) -> Self {
+        Self { path: path.into(), part: path.into(), overwrite: Overwrite::Replace, total: 0, file: None, seed }
     }
 
     /// The name the file has until it is complete.
@@ -156,6 +165,10 @@ impl Output for FileOutput {
             Ok(Some(bytes.into()))
         };
         self.on_file(read).await
+    }
+
+    fn seed(&self) -> Seed {
+        self.seed.clone()
     }
 
     async fn resume_at(&mut self, offset: u64) -> Result<(), OutputError> {

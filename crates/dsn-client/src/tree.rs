@@ -1,12 +1,11 @@
-//! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`,
-//! with what a folder here has already: `seed`); whether a folder was changed (`fingerprint`); names in order (`names`). Entries come one after the other in the order
-//! of the folder, so that any number of them fits constant memory.
+//! Where the put of a folder reads from, a folder on disk (`disk`) or memory, and where a get writes to (`output`); whether
+//! a folder was changed (`fingerprint`); names in order (`names`). Entries come one after the other in the order of the
+//! folder, so that any number of them fits constant memory.
 
 mod disk;
 mod fingerprint;
 mod names;
 mod output;
-mod seed;
 
 use std::{collections::VecDeque, path::PathBuf};
 

@@ -17,8 +17,11 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use dsn_core::folder::EntryPath;
 
-use super::{MemoryEntry, seed::SeededOutput};
-use crate::output::{FileOutput, MemoryOutput, Output, OutputError, Overwrite, PART_SUFFIX};
+use super::MemoryEntry;
+use crate::{
+    output::{FileOutput, MemoryOutput, Output, OutputError, Overwrite, PART_SUFFIX},
+    seed::{Seed, SeedFolder},
+};
 
 /// A folder to get into. Entries come in the order of the folder, so each finds the folder that it is in.
 #[async_trait]
@@ -39,8 +42,8 @@ pub trait TreeOutput: Send + Sync {
     /// length.
     async fn existing(&self, files: Vec<SmallFile>) -> Result<Option<Bytes>, OutputError>;
 
-    /// Where the bytes of a large file go.
-    fn large(&self, path: &EntryPath, executable: bool) -> Result<Box<dyn Output>, OutputError>;
+    /// Where the bytes of a large file of this length go.
+    fn large(&self, path: &EntryPath, executable: bool, len: u64) -> Result<Box<dyn Output>, OutputError>;
 
     /// All was written and checked.
     async fn finish(&mut self) -> Result<(), OutputError>;
@@ -65,7 +68,7 @@ pub struct DiskTreeOutput {
     part: PathBuf,
     overwrite: Overwrite,
     /// A folder that may have some of it.
-    seed: Option<PathBuf>,
+    seed: Option<SeedFolder>,
 }
 
 impl DiskTreeOutput {
@@ -83,9 +86,10 @@ impl DiskTreeOutput {
         Ok(output)
     }
 
-    /// Takes from this folder what it has already at the same paths. It is only read, and may be the one that is replaced.
+    /// Takes from this folder what it has already: stretches of large files, also of those that were moved, and small files
+    /// at the same paths. It is only read, and may be the one that is replaced.
     pub fn seeded(self, seed: &Path) -> Self {
-        Self { seed: Some(seed.into()), ..self }
+        Self { seed: Some(SeedFolder::new(seed)), ..self }
     }
 
     /// Where everything is until it is complete.
@@ -103,7 +107,7 @@ impl DiskTreeOutput {
     }
 
     fn in_seed(&self, path: &EntryPath) -> Option<PathBuf> {
-        self.seed.as_ref().map(|seed| seed.join(OsStr::from_bytes(path.as_bytes())))
+        self.seed.as_ref().map(|seed| seed.at(path))
     }
 
     async fn blocking<T: Send + 'static>(
@@ -205,6 +209,7 @@ fn existing(files: &[(PathBuf, Option<PathBuf>, SmallFile)]) -> Result<Option<By
 impl TreeOutput for DiskTreeOutput {
     async fn begin(&mut self, total: Option<u64>) -> Result<(), OutputError> {
         let (holder, part, target) = (self.holder.clone(), self.part.clone(), self.target.clone());
+        let seed = self.seed.take();
         let make = move || {
             check_room(&target, &part, total.unwrap_or(0))?;
             make_folder(&holder)?;
@@ -212,9 +217,11 @@ impl TreeOutput for DiskTreeOutput {
                 let left = left.map_err(|source| failed(&holder, source))?.path();
                 clear(&left, |_| left == part)?;
             }
-            make_folder(&part)
+            make_folder(&part)?;
+            Ok(seed.map(SeedFolder::look))
         };
-        self.blocking(make).await
+        self.seed = self.blocking(make).await?;
+        Ok(())
     }
 
     async fn folder(&self, path: &EntryPath) -> Result<(), OutputError> {
@@ -244,16 +251,13 @@ impl TreeOutput for DiskTreeOutput {
         self.blocking(move || existing(&files)).await
     }
 
-    fn large(&self, path: &EntryPath, executable: bool) -> Result<Box<dyn Output>, OutputError> {
-        let (path, seed) = (self.on_disk(path), self.in_seed(path));
+    fn large(&self, path: &EntryPath, executable: bool, len: u64) -> Result<Box<dyn Output>, OutputError> {
+        let seed = self.seed.as_ref().map_or_else(Seed::default, |seed| seed.of(path, len));
+        let path = self.on_disk(path);
         if !clear(&path, is_file_of(executable))? {
             make_file(&path, executable)?;
         }
-        let file = FileOutput::in_place(&path);
-        match seed.filter(|seed| seed.symlink_metadata().is_ok_and(|meta| meta.is_file())) {
-            Some(seed) => Ok(Box::new(SeededOutput::new(file, seed))),
-            None => Ok(Box::new(file)),
-        }
+        Ok(Box::new(FileOutput::in_place(&path, seed)))
     }
 
     async fn finish(&mut self) -> Result<(), OutputError> {
@@ -337,7 +341,7 @@ impl TreeOutput for MemoryTreeOutput {
         Ok(None)
     }
 
-    fn large(&self, path: &EntryPath, _executable: bool) -> Result<Box<dyn Output>, OutputError> {
+    fn large(&self, path: &EntryPath, _executable: bool, _len: u64) -> Result<Box<dyn Output>, OutputError> {
         Ok(Box::new(MemoryLarge { tree: self.clone(), path: path.clone(), bytes: MemoryOutput::default() }))
     }
 
