@@ -273,18 +273,16 @@ impl Client {
         place: &Place,
         guesses: Vec<Guess>,
     ) -> Result<Option<Bytes>, GetError> {
-        let mut locator = None;
+        if guesses.is_empty() {
+            return Ok(None);
+        }
+        let locator = self.find(context, place.wanted(), &[Effort::All, Effort::LookUp]).await?;
         for guess in guesses {
             let Some(bytes) = guess.read(place.len).await else { continue };
-            let found = match locator.take() {
-                Some(found) => found,
-                None => self.find(context, place.wanted(), &[Effort::All, Effort::LookUp]).await?,
-            };
-            if self.is_of(found.descriptor(), place.key.clone(), bytes.clone()).await {
+            if self.is_of(locator.descriptor(), place.key.clone(), bytes.clone()).await {
                 context.dog.feed();
                 return Ok(Some(bytes));
             }
-            locator = Some(found);
         }
         Ok(None)
     }
